@@ -1,0 +1,93 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+// Metrics counts what passes through the stages of one process. Names start with
+// kusto2otlp_; label metrics_exporter is namespace/name.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	messages *prometheus.CounterVec
+	rows     *prometheus.CounterVec
+	points   *prometheus.CounterVec
+	rejected *prometheus.CounterVec
+	errors   *prometheus.CounterVec
+	windows  *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	lag      *prometheus.GaugeVec
+}
+
+// NewMetrics returns Metrics on a registry of its own, beside those of the Go
+// runtime and the process.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		messages: counter("messages_total", "Messages handled, by stage and outcome: ok, or the kind of error.", "stage", "outcome"),
+		rows:     counter("rows_total", "Rows read from Kusto.", "metrics_exporter"),
+		points:   counter("points_total", "Points accepted by the endpoint.", "metrics_exporter", "exporter"),
+		rejected: counter("rejected_total", "Rows or points that gave no point at the endpoint, by stage and reason.", "metrics_exporter", "stage", "reason"),
+		errors:   counter("errors_total", "Errors by stage and kind: permanent, retry_after, retry, refused, panic.", "stage", "kind"),
+		windows:  counter("windows_total", "Windows by what the scheduler did with them: planned, skipped.", "metrics_exporter", "lane", "state"),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "kusto2otlp_stage_duration_seconds",
+			Help:    "How long a stage worked on one message.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300},
+		}, []string{"stage"}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kusto2otlp_lag_seconds",
+			Help: "How long after its window's end the latest live batch was accepted by the endpoint.",
+		}, []string{"metrics_exporter", "exporter"}),
+	}
+	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kusto2otlp_" + name, Help: help}, labels)
+}
+
+// Handled counts one message that a stage finished with, after d; kind is the
+// error's, or empty.
+func (m *Metrics) Handled(stage schemas.Stage, kind string, d time.Duration) {
+	outcome := kind
+	if kind == "" {
+		outcome = "ok"
+	} else {
+		m.errors.WithLabelValues(string(stage), kind).Inc()
+	}
+	m.messages.WithLabelValues(string(stage), outcome).Inc()
+	m.latency.WithLabelValues(string(stage)).Observe(d.Seconds())
+}
+
+// Rows counts rows read from Kusto.
+func (m *Metrics) Rows(metricsExporter string, n int64) {
+	m.rows.WithLabelValues(metricsExporter).Add(float64(n))
+}
+
+// Rejected counts rows or points that a stage could not pass on.
+func (m *Metrics) Rejected(stage schemas.Stage, metricsExporter, reason string, n int64) {
+	m.rejected.WithLabelValues(metricsExporter, string(stage), reason).Add(float64(n))
+}
+
+// Exported counts points the endpoint accepted. Lag is how long after its
+// window's end that was; negative leaves the gauge alone, for a backfill's lag
+// says nothing.
+func (m *Metrics) Exported(metricsExporter, exporter string, points int64, lag time.Duration) {
+	m.points.WithLabelValues(metricsExporter, exporter).Add(float64(points))
+	if lag >= 0 {
+		m.lag.WithLabelValues(metricsExporter, exporter).Set(lag.Seconds())
+	}
+}
+
+// Windows counts n windows that the scheduler planned or skipped.
+func (m *Metrics) Windows(metricsExporter string, lane schemas.Lane, state schemas.EventType, n int64) {
+	m.windows.WithLabelValues(metricsExporter, string(lane), string(state)).Add(float64(n))
+}
