@@ -54,7 +54,7 @@ func (t *TransformConfig) Check(columns []ColumnType) error {
 		}
 		return nil
 	}
-	if err := check("metricNameColumn", t.MetricNameColumn, "string", "string"); err != nil {
+	if err := check("metricNameColumn", t.MetricNameColumn, "string", "string", "dynamic"); err != nil {
 		return err
 	}
 	number := []string{"bool", "int", "long", "real", "decimal", "string", "timespan", "dynamic"}
