@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,11 +32,108 @@ type Pipe struct {
 	// JS is for what Pipe has no method for.
 	JS jetstream.JetStream
 
-	nc      *nats.Conn
-	log     *slog.Logger
-	metrics *telemetry.Metrics
-	server  *Server // nil when the server is somebody else's
-	done    sync.Once
+	nc       *nats.Conn
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	replicas int
+	grace    time.Duration
+}
+
+// Config says how to reach JetStream.
+type Config struct {
+	// Server is an embedded server, with which URL and what follows it is not used.
+	Server *Server
+	// URL is the server's, or those of several separated by commas.
+	URL             string
+	Token           string
+	CredentialsFile string
+	CAFile          string
+	CertFile        string
+	KeyFile         string
+	// Replicas of every stream; 0: 1.
+	Replicas int
+	// Name tells this connection from others in the server's monitoring.
+	Name string
+	// Grace is how long a handler may go on after a stop was asked for. 0: 8 s.
+	Grace time.Duration
+
+	Logger  *slog.Logger       // nil: nothing is logged
+	Metrics *telemetry.Metrics // nil: nothing is counted
+}
+
+// Open connects to JetStream. A server that cannot be reached is an error at the
+// start, and waited for ever after.
+func Open(cfg Config) (*Pipe, error) {
+	p := &Pipe{log: cfg.Logger, metrics: cfg.Metrics, replicas: max(cfg.Replicas, 1), grace: cfg.Grace}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.grace == 0 {
+		p.grace = 8 * time.Second
+	}
+	opts := []nats.Option{
+		nats.Name(cfg.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(time.Second),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				p.log.Warn("lost the connection to nats, reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { p.log.Info("reconnected to nats") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.log.Warn("nats", "error", err) }),
+	}
+	where := redact(cfg.URL)
+	if cfg.Server != nil {
+		where = "the embedded server"
+		opts = append(opts, cfg.Server.connectOptions()...)
+	} else {
+		if cfg.Token != "" {
+			opts = append(opts, nats.Token(cfg.Token))
+		}
+		if cfg.CredentialsFile != "" {
+			opts = append(opts, nats.UserCredentials(cfg.CredentialsFile))
+		}
+		if cfg.CAFile != "" {
+			opts = append(opts, nats.RootCAs(cfg.CAFile))
+		}
+		if cfg.CertFile != "" {
+			opts = append(opts, nats.ClientCert(cfg.CertFile, cfg.KeyFile))
+		}
+	}
+	var err error
+	if p.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
+		return nil, fmt.Errorf("connect to nats at %s: %w", where, err)
+	}
+	if p.JS, err = jetstream.New(p.nc); err != nil {
+		p.nc.Close()
+		return nil, fmt.Errorf("use jetstream at %s: %w", where, err)
+	}
+	return p, nil
+}
+
+// redact takes the credentials out of NATS URLs.
+func redact(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, s := range list {
+		u, err := url.Parse(strings.TrimSpace(s))
+		if err != nil {
+			list[i] = "(unreadable url)"
+			continue
+		}
+		u.User = nil
+		list[i] = u.String()
+	}
+	return strings.Join(list, ",")
+}
+
+// Connected says whether the connection stands at this moment.
+func (p *Pipe) Connected() bool { return p.nc.IsConnected() }
+
+// Close sends what is still buffered and closes the connection.
+func (p *Pipe) Close() {
+	_ = p.nc.FlushTimeout(time.Second)
+	p.nc.Close()
 }
 
 // Publish publishes one message and waits until its stream has stored it.
@@ -145,3 +244,5 @@ func (p *Pipe) Event(ctx context.Context, e *wire.Event) error {
 	})
 	return err
 }
+
+func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }

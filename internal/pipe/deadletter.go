@@ -1,0 +1,74 @@
+package pipe
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+// maxReason bounds the error text kept with a dead letter and in an event, in
+// bytes: an endpoint's answer can be any length.
+const maxReason = 1024
+
+// bury keeps m as a dead letter, with why, and reports its window as failed.
+func (p *Pipe) bury(ctx context.Context, stage schemas.Stage, m *Message, kind Kind, cause error) error {
+	h := nats.Header{}
+	for k, v := range m.Header {
+		// What NATS itself made of the message is not for its next stream.
+		if !strings.HasPrefix(k, "Nats-") {
+			h[k] = v
+		}
+	}
+	h.Set(schemas.HeaderDeadStage, string(stage))
+	h.Set(schemas.HeaderDeadKind, string(kind))
+	h.Set(schemas.HeaderDeadReason, oneLine(cause))
+	h.Set(schemas.HeaderDeadAttempts, formatUint(m.Attempt))
+	h.Set(schemas.HeaderDeadSubject, m.Subject)
+	h.Set(schemas.HeaderDeadAt, time.Now().UTC().Format(time.RFC3339Nano))
+
+	id, _ := schemas.ParseWindowID(m.Window()) // the zero id where there is none
+	// A second burial of the same message, after a lost ack, is the same letter.
+	o := Outgoing{Subject: schemas.DeadSubject(stage, id.Namespace, id.Name), Header: h, Data: m.Data,
+		ID: m.Subject + "!" + m.Stored.Format(time.RFC3339Nano)}
+	if _, err := p.Publish(ctx, o); err != nil {
+		return err
+	}
+	p.report(ctx, stage, m, schemas.EventFailed, kind, cause)
+	return nil
+}
+
+// report publishes an event about m's window. A message without a window, or a
+// stream that cannot be reached, has none: the event is then only missing from
+// the ledger, the message is safe.
+func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, event schemas.EventType, kind Kind, cause error) {
+	id, err := schemas.ParseWindowID(m.Window())
+	if err != nil {
+		return
+	}
+	err = p.Event(ctx, &wire.Event{
+		Type: string(event), Stage: string(stage), AtUnixNano: time.Now().UnixNano(),
+		Window: m.Window(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
+		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
+		Lane: m.Header.Get(schemas.HeaderLane), Request: m.Header.Get(schemas.HeaderRequest),
+		Run: m.Header.Get(schemas.HeaderRun), Exporter: m.Header.Get(schemas.HeaderExporter),
+		Attempt: m.Attempt, Kind: string(kind), Message: oneLine(cause),
+	})
+	if err != nil {
+		p.log.Warn("could not report a window", "window", m.Window(), "event", event, "error", err)
+	}
+}
+
+// oneLine returns an error's text, bounded and without line breaks, which a
+// header cannot hold.
+func oneLine(err error) string {
+	s := strings.Join(strings.Fields(strings.ToValidUTF8(err.Error(), "?")), " ")
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason], "") + "…"
+	}
+	return s
+}

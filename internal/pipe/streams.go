@@ -1,0 +1,109 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+const (
+	// duplicates is how long a stream remembers message ids. It outlasts any run of
+	// a query, so that two runs of the same window cannot both become visible.
+	duplicates = 2 * time.Hour
+
+	// eventAge is how long events are kept.
+	eventAge = 7 * 24 * time.Hour
+
+	// streamRoom is what an exporter's stream may hold, as a multiple of its
+	// backlog's high-water mark: the windows that were under way when the mark was
+	// passed still fit, and what was delivered is kept in what remains.
+	streamRoom = 2
+)
+
+// ExporterStream is what the stream of one exporter's OTLP batches needs to know.
+type ExporterStream struct {
+	Name            string
+	MaxBacklogBytes int64
+}
+
+// EnsureStreams creates the streams, or updates them to what this version wants.
+// Any number of processes may do so at once.
+func (p *Pipe) EnsureStreams(ctx context.Context, exporters []ExporterStream) error {
+	streams := []jetstream.StreamConfig{
+		{
+			Name:        schemas.JobsStream,
+			Description: "window jobs that wait for a query, and how far each MetricsExporter's windows were issued",
+			Subjects:    []string{"k2o.job.>", "k2o.cursor.>"},
+			Retention:   jetstream.WorkQueuePolicy,
+			// Of a cursor only the last counts, and a job has a subject of its own.
+			MaxMsgsPerSubject:  1,
+			AllowAtomicPublish: true,
+		},
+		{
+			Name:        schemas.RowsStream,
+			Description: "rows of windows that wait for their transform",
+			Subjects:    []string{"k2o.rows.>", "k2o.part.>"},
+			Retention:   jetstream.WorkQueuePolicy,
+			Duplicates:  duplicates,
+		},
+		{
+			Name:        schemas.DeadStream,
+			Description: "messages that can never succeed, until somebody decides",
+			Subjects:    []string{"k2o.dead.>"},
+			Duplicates:  duplicates,
+		},
+		{
+			Name:        schemas.EventsStream,
+			Description: "what became of each window",
+			Subjects:    []string{"k2o.event.>"},
+			MaxAge:      eventAge,
+		},
+	}
+	for _, e := range exporters {
+		streams = append(streams, jetstream.StreamConfig{
+			Name:        schemas.OTLPStream(e.Name),
+			Description: "OTLP batches of exporter " + e.Name + ": those that wait, and those delivered and kept for a replay",
+			Subjects:    []string{"k2o.otlp." + schemas.Token(e.Name) + ".>"},
+			MaxBytes:    streamRoom * e.MaxBacklogBytes,
+			// Full is refused, never made room for: what is undelivered stays.
+			Discard:    jetstream.DiscardNew,
+			Duplicates: duplicates,
+		})
+	}
+	for _, s := range streams {
+		s.Storage = jetstream.FileStorage
+		s.Replicas = p.replicas
+		s.AllowDirect = true
+		if err := p.ensureStream(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pipe) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	for attempt := uint64(1); ; attempt++ {
+		try, cancel := context.WithTimeout(ctx, publishTimeout)
+		_, err := p.JS.CreateOrUpdateStream(try, cfg)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("create or update stream %s: %w", cfg.Name, err)
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && refused.Code < 500 {
+			return err
+		}
+		if attempt == 1 {
+			p.log.Warn("waiting for jetstream", "error", err)
+		}
+		if !wait(ctx, backoff(attempt, defaultMaxBackoff)) {
+			return err
+		}
+	}
+}
