@@ -1,0 +1,71 @@
+package sandbox
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
+)
+
+// DefaultListen is where a sandbox listens when its Config does not say.
+const DefaultListen = "127.0.0.1:8080"
+
+// Config is everything a Server needs. Its zero value is a sandbox over the samples.
+type Config struct {
+	// Listen is host:port; port 0 takes a free one. The protocol has no authentication here, so any
+	// other host than a loopback address is the caller's responsibility.
+	Listen string
+
+	// Engine answers queries over the tables of Catalog. Without an engine the server evaluates KQL
+	// over the samples; a Catalog then has no meaning. With an engine but no catalog every database
+	// name is passed on to the engine.
+	Engine  Engine
+	Catalog table.Catalog
+
+	// FragmentRows bounds the rows of one TableFragment. Default 1000.
+	FragmentRows int
+
+	// MaxConcurrentQueries bounds queries in progress; more are answered 429 as Kusto does. Default 64.
+	MaxConcurrentQueries int
+
+	// Fault, when set, is asked once for each query; nil means nothing goes wrong. It is called from
+	// several goroutines.
+	Fault func(*Request) *Fault
+
+	Now    func() time.Time // default time.Now
+	Logger *slog.Logger     // default: none
+}
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.FragmentRows == 0 {
+		c.FragmentRows = 1000
+	}
+	if c.MaxConcurrentQueries == 0 {
+		c.MaxConcurrentQueries = 64
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("sandbox: listen must be host:port, got %q: %w", c.Listen, err)
+	}
+	if c.FragmentRows < 1 {
+		return fmt.Errorf("sandbox: fragment rows must be at least 1, got %d", c.FragmentRows)
+	}
+	if c.MaxConcurrentQueries < 1 {
+		return fmt.Errorf("sandbox: max concurrent queries must be at least 1, got %d", c.MaxConcurrentQueries)
+	}
+	return nil
+}
