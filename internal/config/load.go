@@ -1,0 +1,43 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/strict"
+)
+
+// Load reads the configuration file at path: defaults, then the file, then
+// Validate. The error is strict.Problems, every problem the file has.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, text)
+}
+
+// Parse is Load of a text that was read from path.
+func Parse(path string, text []byte) (*Config, error) {
+	docs, problems := strict.Parse(path, text)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	switch len(docs) {
+	case 0:
+		return nil, strict.Problems{{File: path, Message: "is empty, want at least kusto and exporters"}}
+	case 1:
+	default:
+		return nil, strict.Problems{docs[1].Problem("", "must be the only document of its file, which has %d", len(docs))}
+	}
+	c := Default()
+	c.doc = docs[0]
+	references := references{dir: filepath.Dir(path), env: os.LookupEnv, file: os.ReadFile}
+	problems = c.doc.Decode(c, strict.Options{Expand: references.expand})
+	problems = append(problems, c.problems(problems)...)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
