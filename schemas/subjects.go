@@ -161,3 +161,9 @@ const (
 	EventRetrying    EventType = "retrying"    // any: a first attempt failed and will be repeated
 	EventFailed      EventType = "failed"      // any: a message became a dead letter
 )
+
+// SenderDurable names the consumer that sends one exporter's OTLP batches of one
+// lane; what it has acked was delivered.
+func SenderDurable(exporter string, lane Lane) string {
+	return "sender-" + Token(exporter) + "-" + string(lane)
+}

@@ -1,0 +1,131 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+// Backlog is what waits for delivery in an exporter's stream.
+type Backlog struct {
+	Messages uint64
+	// Bytes is exact when nothing is kept for a replay, and else their share by the
+	// mean size of the stream's messages.
+	Bytes uint64
+}
+
+// otlpState is an exporter's stream and how far its consumers are.
+type otlpState struct {
+	stream jetstream.Stream
+	jetstream.StreamState
+	waiting uint64 // messages not delivered
+	floor   uint64 // every message below was delivered
+}
+
+func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error) {
+	var st otlpState
+	s, err := p.JS.Stream(ctx, schemas.OTLPStream(exporter))
+	if err != nil {
+		return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
+	}
+	// The stream before the consumers: what comes between the two then lies above
+	// the floor, and is not taken for delivered.
+	info, err := s.Info(ctx)
+	if err != nil {
+		return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
+	}
+	st.stream, st.StreamState = s, info.State
+	floor := ^uint64(0)
+	for _, lane := range schemas.Lanes {
+		c, err := s.Consumer(ctx, schemas.SenderDurable(exporter, lane))
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			floor = 0 // no sender has run yet: nothing was delivered
+			continue
+		}
+		if err != nil {
+			return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
+		}
+		info := c.CachedInfo()
+		st.waiting += info.NumPending + uint64(info.NumAckPending)
+		switch {
+		case info.NumAckPending > 0:
+			floor = min(floor, info.AckFloor.Stream+1)
+		case info.NumPending > 0:
+			floor = min(floor, info.Delivered.Stream+1)
+		}
+	}
+	if floor == 0 {
+		st.waiting = st.Msgs
+	}
+	st.floor = min(floor, st.LastSeq+1)
+	return st, nil
+}
+
+// Backlog returns what waits for delivery to an exporter.
+func (p *Pipe) Backlog(ctx context.Context, exporter string) (Backlog, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	st, err := p.otlpState(ctx, exporter)
+	if err != nil || st.Msgs == 0 {
+		return Backlog{}, err
+	}
+	waiting := min(st.waiting, st.Msgs)
+	return Backlog{Messages: waiting, Bytes: uint64(float64(st.Bytes) * float64(waiting) / float64(st.Msgs))}, nil
+}
+
+// Trim removes delivered batches that were stored before the given time, and as
+// many more of the oldest as it takes to leave room for a backlog of maxBacklog
+// bytes. What was not delivered, and all that came after it, stays.
+func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxBacklog int64) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	st, err := p.otlpState(ctx, exporter)
+	if err != nil {
+		return err
+	}
+	if st.Msgs == 0 || st.floor <= st.FirstSeq {
+		return nil
+	}
+	cut, err := st.firstSince(ctx, before)
+	if err != nil {
+		return fmt.Errorf("trim the stream of exporter %q: %w", exporter, err)
+	}
+	if over := int64(st.Bytes) - (streamRoom-1)*maxBacklog; over > 0 {
+		mean := max(st.Bytes/st.Msgs, 1)
+		cut = max(cut, st.FirstSeq+(uint64(over)+mean-1)/mean)
+	}
+	if cut = min(cut, st.floor); cut <= st.FirstSeq {
+		return nil
+	}
+	if err := st.stream.Purge(ctx, jetstream.WithPurgeSequence(cut)); err != nil {
+		return fmt.Errorf("trim the stream of exporter %q: %w", exporter, err)
+	}
+	return nil
+}
+
+// firstSince returns the sequence of the first message below the floor that was
+// stored at t or later; the floor if there is none.
+func (st *otlpState) firstSince(ctx context.Context, t time.Time) (uint64, error) {
+	if !st.FirstTime.Before(t) {
+		return st.FirstSeq, nil
+	}
+	var failed error
+	n := sort.Search(int(st.floor-st.FirstSeq), func(i int) bool {
+		msg, err := st.stream.GetMsg(ctx, st.FirstSeq+uint64(i))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return false // removed meanwhile: older than what is left
+		}
+		if err != nil {
+			failed = err
+			return true
+		}
+		return !msg.Time.Before(t)
+	})
+	return st.FirstSeq + uint64(n), failed
+}

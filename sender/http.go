@@ -1,0 +1,191 @@
+package sender
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+)
+
+const (
+	contentType = "application/x-protobuf"
+
+	// maxAnswer bounds what is read of an endpoint's answer.
+	maxAnswer = 64 << 10
+
+	// maxMessage bounds what is quoted of it.
+	maxMessage = 512
+)
+
+// httpClient sends over OTLP/HTTP with protobuf bodies.
+// https://opentelemetry.io/docs/specs/otlp/#otlphttp
+type httpClient struct {
+	endpoint string
+	header   http.Header
+	http     *http.Client
+	now      func() time.Time
+}
+
+func newHTTPClient(e Exporter, version string) (*httpClient, error) {
+	tlsConfig, err := e.TLS.config()
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = tlsConfig
+	transport.MaxIdleConnsPerHost = 2 * inFlight // both lanes keep their connections
+	transport.DisableCompression = true          // an answer is a few bytes
+	c := &httpClient{
+		endpoint: e.Endpoint,
+		header:   http.Header{},
+		now:      time.Now,
+		http: &http.Client{
+			Transport: transport,
+			Timeout:   e.Timeout,
+			// A redirected POST may arrive as a GET, and be answered with 200.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	c.header.Set("User-Agent", "kusto2otlp/"+version)
+	for k, v := range e.Headers {
+		c.header.Set(k, v)
+	}
+	c.header.Set("Content-Type", contentType)
+	return c, nil
+}
+
+// Close closes the idle connections.
+func (c *httpClient) Close() { c.http.CloseIdleConnections() }
+
+// Send posts one ExportMetricsServiceRequest, compressed as encoding says.
+func (c *httpClient) Send(ctx context.Context, body []byte, encoding string) (rejected int64, why string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return 0, "", errors.New("endpoint is no URL")
+	}
+	req.Header = c.header.Clone()
+	if encoding != "" {
+		req.Header.Set("Content-Encoding", encoding)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, "", fmt.Errorf("send: %w", withoutURL(err))
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, "", fmt.Errorf("read the answer to %d bytes sent: %w", len(body), withoutURL(err))
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // so that the connection can be used again
+	if resp.StatusCode/100 == 2 {
+		return accepted(resp, answer)
+	}
+	return 0, "", c.refused(resp, answer)
+}
+
+// withoutURL drops the URL from an error of net/http: it may hold a key.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// accepted reads the answer of a success. One that is not OTLP's did not come
+// from an OTLP endpoint, but from a proxy or a login page in front of it.
+func accepted(resp *http.Response, answer []byte) (rejected int64, why string, err error) {
+	if len(answer) == 0 {
+		return 0, "", nil
+	}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	var ok collector.ExportMetricsServiceResponse
+	if media != contentType || proto.Unmarshal(answer, &ok) != nil {
+		return 0, "", fmt.Errorf("the endpoint answered %s with %q that is no OTLP answer: %s",
+			resp.Status, resp.Header.Get("Content-Type"), quote(answer))
+	}
+	p := ok.GetPartialSuccess()
+	return max(p.GetRejectedDataPoints(), 0), bounded(p.GetErrorMessage()), nil
+}
+
+// refused turns an answer that is no success into an error of the right kind.
+func (c *httpClient) refused(resp *http.Response, answer []byte) error {
+	err := fmt.Errorf("the endpoint answered %s: %s", resp.Status, message(resp, answer))
+	if delay, ok := retryAfter(resp.Header.Get("Retry-After"), c.now()); ok && retryable(resp.StatusCode) {
+		return pipe.RetryAfter(err, delay)
+	}
+	if retryable(resp.StatusCode) {
+		return err
+	}
+	return pipe.Permanent(err)
+}
+
+// retryable says whether the same batch can succeed later. OTLP names 429, 502,
+// 503 and 504. The others here are not about the batch but about the way to the
+// endpoint (credentials, address, a proxy, a timeout), which somebody will mend:
+// until then the batch waits, for it would be lost otherwise. 500 is not among
+// them: endpoints answer it for data they never take.
+func retryable(code int) bool {
+	switch code {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestTimeout:
+		return true
+	}
+	return code/100 == 3
+}
+
+// retryAfter reads the header's two forms, seconds and an HTTP date.
+// https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+func retryAfter(value string, now time.Time) (time.Duration, bool) {
+	if value == "" {
+		return 0, false
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+	return 0, false
+}
+
+// message returns what the endpoint said: the text of a protobuf Status, or the
+// answer itself.
+func message(resp *http.Response, answer []byte) string {
+	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == contentType {
+		var s status.Status
+		if proto.Unmarshal(answer, &s) == nil && s.GetMessage() != "" {
+			return bounded(s.GetMessage())
+		}
+	}
+	return quote(answer)
+}
+
+func quote(answer []byte) string {
+	if s := bounded(string(answer)); s != "" {
+		return s
+	}
+	return "(no message)"
+}
+
+func bounded(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
+}

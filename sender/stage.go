@@ -1,0 +1,188 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/internal/telemetry"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+const (
+	// inFlight is how many requests to one exporter a process has under way in each
+	// lane.
+	inFlight = 4
+
+	// maxAckPending bounds the requests of one exporter and lane over all
+	// processes, those that wait for a retry included. It is small because it is
+	// also how far a batch can overtake an older one that failed, and some endpoints
+	// refuse what is older than the newest they have.
+	maxAckPending = 4 * inFlight
+)
+
+// Config is what a sender needs.
+type Config struct {
+	Pipe      *pipe.Pipe
+	Exporters []Exporter
+	// Version is the program's, for the User-Agent.
+	Version string
+	// ReplayRetention is how long delivered batches are kept while space allows.
+	ReplayRetention time.Duration
+
+	Logger  *slog.Logger
+	Metrics *telemetry.Metrics
+	Now     func() time.Time // nil: time.Now
+}
+
+// Stage is the sender of one process.
+type Stage struct {
+	Config
+	clients []client
+}
+
+// client sends one batch to an endpoint and says how many of its points it
+// rejected, and why. Errors are sorted by pipe.KindOf.
+type client interface {
+	Send(ctx context.Context, body []byte, encoding string) (rejected int64, why string, err error)
+	Close()
+}
+
+// New returns a sender; an error names the exporter whose settings cannot work.
+func New(cfg Config) (*Stage, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Stage{Config: cfg}
+	for _, e := range cfg.Exporters {
+		c, err := newHTTPClient(e, cfg.Version)
+		if err != nil {
+			return nil, fmt.Errorf("exporter %q: %w", e.Name, err)
+		}
+		s.clients = append(s.clients, c)
+	}
+	return s, nil
+}
+
+// Run sends until ctx ends and what was under way is finished.
+func (s *Stage) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for i, e := range s.Exporters {
+		defer s.clients[i].Close()
+		for _, lane := range schemas.Lanes {
+			g.Go(func() error {
+				return s.Pipe.Consume(ctx, pipe.ConsumerConfig{
+					Stage:         schemas.Sender,
+					Stream:        schemas.OTLPStream(e.Name),
+					Durable:       schemas.SenderDurable(e.Name, lane),
+					Filter:        schemas.OTLPFilter(e.Name, lane),
+					Concurrency:   inFlight,
+					MaxAckPending: maxAckPending,
+					MaxBackoff:    e.MaxBackoff,
+					Handle: func(ctx context.Context, m *pipe.Message) error {
+						return s.send(ctx, e, s.clients[i], m)
+					},
+				})
+			})
+		}
+		g.Go(func() error { s.trim(ctx, e); return nil })
+	}
+	return g.Wait()
+}
+
+// send delivers one batch and reports it.
+func (s *Stage) send(ctx context.Context, e Exporter, c client, m *pipe.Message) error {
+	b, err := parseBatch(m)
+	if err != nil {
+		return pipe.Permanent(err)
+	}
+	rejected, why, err := c.Send(ctx, m.Data, m.Header.Get(schemas.HeaderEncoding))
+	if err != nil {
+		return fmt.Errorf("exporter %q: %w", e.Name, err)
+	}
+	now := s.Now()
+	accepted := max(b.points-rejected, 0)
+	event := &wire.Event{
+		Type: string(schemas.EventExported), Stage: string(schemas.Sender), AtUnixNano: now.UnixNano(),
+		Window: m.Window(), Namespace: b.id.Namespace, Name: b.id.Name, Generation: b.id.Generation,
+		StartUnixNano: b.id.Window.Start.UnixNano(), EndUnixNano: b.id.Window.End.UnixNano(),
+		Lane: b.lane, Request: m.Header.Get(schemas.HeaderRequest), Run: m.Header.Get(schemas.HeaderRun),
+		Exporter: e.Name, Attempt: m.Attempt, Batch: b.number, Points: uint64(accepted),
+	}
+	key := b.id.Namespace + "/" + b.id.Name
+	if rejected > 0 {
+		event.Rejected = map[string]uint64{ReasonEndpoint: uint64(rejected)}
+		event.Samples = map[string]string{ReasonEndpoint: why}
+		s.Metrics.Rejected(schemas.Sender, key, ReasonEndpoint, rejected)
+		s.Logger.Warn("the endpoint took the batch but rejected points of it",
+			"window", m.Window(), "metrics_exporter", key, "exporter", e.Name, "attempt", m.Attempt,
+			"rejected", rejected, "points", b.points, "message", why)
+	}
+	lag := time.Duration(-1)
+	if b.lane == string(schemas.LaneLive) {
+		lag = max(now.Sub(b.id.Window.End), 0)
+	}
+	if err := s.Pipe.Event(ctx, event); err != nil {
+		return err // sent again: better twice at the endpoint than missing in the ledger
+	}
+	s.Metrics.Exported(key, e.Name, accepted, lag)
+	return nil
+}
+
+// ReasonEndpoint is the reason of points that the endpoint rejected out of a batch
+// it otherwise accepted (OTLP's partial success).
+const ReasonEndpoint = "endpoint"
+
+// batch is what an OTLP batch's headers say of it.
+type batch struct {
+	id     schemas.WindowID
+	lane   string
+	points int64
+	number uint64
+}
+
+func parseBatch(m *pipe.Message) (batch, error) {
+	b := batch{lane: m.Header.Get(schemas.HeaderLane)}
+	var err error
+	if b.id, err = schemas.ParseWindowID(m.Window()); err != nil {
+		return b, fmt.Errorf("OTLP batch: %w", err)
+	}
+	if b.points, err = strconv.ParseInt(m.Header.Get(schemas.HeaderPoints), 10, 64); err != nil || b.points < 0 {
+		return b, fmt.Errorf("OTLP batch of window %s: header %s is %q, want a number of points",
+			b.id, schemas.HeaderPoints, m.Header.Get(schemas.HeaderPoints))
+	}
+	if b.number, err = strconv.ParseUint(m.Header.Get(schemas.HeaderBatch), 10, 64); err != nil {
+		return b, fmt.Errorf("OTLP batch of window %s: header %s is %q, want the batch's number",
+			b.id, schemas.HeaderBatch, m.Header.Get(schemas.HeaderBatch))
+	}
+	return b, nil
+}
+
+// trimEvery is how often delivered batches are looked at.
+const trimEvery = 5 * time.Second
+
+// trim makes room, until ctx ends, by removing delivered batches that are too old
+// or in the way.
+func (s *Stage) trim(ctx context.Context, e Exporter) {
+	t := time.NewTicker(trimEvery)
+	defer t.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		err := s.Pipe.Trim(ctx, e.Name, s.Now().Add(-s.ReplayRetention), e.MaxBacklogBytes)
+		if err != nil && ctx.Err() == nil && !failing {
+			s.Logger.Warn("could not remove delivered batches, trying again", "exporter", e.Name, "error", err)
+		}
+		failing = err != nil
+	}
+}
