@@ -1,0 +1,168 @@
+// The glue between Go and Microsoft's KQL parser: two functions that take and give JSON text.
+// Everything else (caching, deadlines, positions as line and column) is Go's business.
+"use strict";
+var kusto2otlp = (function () {
+  // Completion's grammar takes longer to build than everything else together, and completes nothing here.
+  Kusto.Language.Parsing.QueryGrammar.From = function () { return { QueryBlock: null }; };
+
+  var L = Kusto.Language, S = L.Symbols, X = L.Syntax;
+
+  // Enumerations are numbers at run time; their names are the contract with Go.
+  function names(e) {
+    var r = {};
+    for (var k in e) if (typeof e[k] === "number") r[e[k]] = k;
+    return r;
+  }
+  var syntaxKinds = names(X.SyntaxKind), symbolKinds = names(S.SymbolKind);
+
+  function each(list, f) {
+    if (list == null) return;
+    var n = System.Array.getCount(list);
+    for (var i = 0; i < n; i++) f(System.Array.getItem(list, i), i);
+  }
+  function array(list) {
+    var r = [];
+    each(list, function (v) { r.push(v); });
+    return r;
+  }
+
+  // The schema: {cluster, clusters: [{name, databases: [{name, tables: [{name, columns: [{name, type}]}],
+  // functions: [{name, parameters, body}]}]}]}.
+  var globals = null, schemaVersion = null;
+
+  function setSchema(json) {
+    var s = JSON.parse(json), g = L.GlobalState.Default, home = null;
+    var clusters = s.clusters.map(function (c) {
+      var cluster = new S.ClusterSymbol.$ctor1(c.name, c.databases.map(function (d) {
+        var members = (d.tables || []).map(function (t) {
+          return new S.TableSymbol.$ctor4(t.name, t.columns.map(function (col) {
+            var type = S.ScalarTypes.GetSymbol(col.type);
+            if (type == null) throw new Error("column " + t.name + "." + col.name + ": unknown type " + col.type);
+            return new S.ColumnSymbol(col.name, type, null, null, null, null);
+          }));
+        }).concat((d.functions || []).map(function (f) {
+          return new S.FunctionSymbol.$ctor16(f.name, f.parameters, f.body, null);
+        }));
+        return new S.DatabaseSymbol.$ctor1(d.name, members, false);
+      }), false);
+      if (c.name === s.cluster) home = cluster;
+      return cluster;
+    });
+    g = g.WithClusterList(clusters);
+    if (home == null) throw new Error("cluster " + s.cluster + " is not in the schema");
+    globals = g.WithCluster(home);
+    schemaVersion = s.version;
+    return "";
+  }
+
+  function analyze(version, database, text) {
+    if (version !== schemaVersion) return JSON.stringify({ stale: true });
+    var db = globals.Cluster.GetDatabase(database);
+    if (db == null) return JSON.stringify({ noDatabase: true });
+    var code = L.KustoCode.ParseAndAnalyze(text, globals.WithDatabase(db));
+    var out = { kind: code.Kind, analyzed: code.HasSemantics, diagnostics: [] }, failed = !code.HasSemantics;
+    each(code.GetDiagnostics(), function (d) {
+      failed = failed || d.Severity === "Error";
+      out.diagnostics.push({ severity: d.Severity, code: d.Code, message: d.Message, start: d.Start, length: d.Length });
+    });
+    if (!failed && code.Syntax != null) {
+      var t = new Tree();
+      out.root = t.node(code.Syntax, "");
+      out.tables = t.tables;
+      t.sources();
+    }
+    return JSON.stringify(out);
+  }
+
+  // Tree turns a bound syntax tree into plain data. Table types are shared by many nodes: they are
+  // written once, in tables, and nodes name them by index.
+  function Tree() {
+    this.tables = [];
+    this.symbols = [];
+    this.ids = new Map();
+  }
+
+  // setType gives r the type t: a scalar's name, or what sort of type it is and, for those with
+  // columns, which.
+  Tree.prototype.setType = function (r, t) {
+    if (t == null) return;
+    var tuple = Bridge.is(t, S.TupleSymbol);
+    if (!tuple && !Bridge.is(t, S.TableSymbol)) {
+      r.type = scalar(t);
+      return;
+    }
+    var i = this.symbols.indexOf(t);
+    if (i < 0) {
+      i = this.symbols.push(t) - 1;
+      this.tables.push({
+        name: t.Name || undefined,
+        columns: array(t.Columns).map(function (c) { return { name: c.Name, type: scalar(c.Type) }; }),
+      });
+    }
+    r.type = tuple ? "tuple" : "table";
+    r.columns = i;
+  };
+
+  // A bag or an array of a known shape is dynamic all the same.
+  function scalar(t) {
+    if (t == null) return "";
+    if (Bridge.is(t, S.DynamicSymbol)) return "dynamic";
+    return Bridge.is(t, S.ScalarSymbol) ? t.Name : symbolKinds[t.Kind].toLowerCase();
+  }
+
+  // sources notes, for each column, the node that it is computed from (known once all nodes have ids).
+  Tree.prototype.sources = function () {
+    for (var i = 0; i < this.symbols.length; i++) {
+      var cols = this.tables[i].columns, ids = this.ids;
+      each(this.symbols[i].Columns, function (c, j) {
+        var id = c.Source == null ? undefined : ids.get(c.Source);
+        if (id !== undefined) cols[j].source = id;
+      });
+    }
+  };
+
+  Tree.prototype.symbol = function (s) {
+    var r = { kind: symbolKinds[s.Kind], name: s.Name };
+    if (Bridge.is(s, S.TableSymbol) || Bridge.is(s, S.DatabaseSymbol)) {
+      var db = Bridge.is(s, S.DatabaseSymbol) ? s : globals.GetDatabase(s);
+      var cl = db == null ? null : globals.GetCluster(db);
+      if (db != null) r.database = db.Name;
+      if (cl != null) r.cluster = cl.Name;
+    }
+    return r;
+  };
+
+  Tree.prototype.node = function (e, field) {
+    // A separated element is its element: the separator says nothing that order does not.
+    while (e.Kind === X.SyntaxKind.SeparatedElement && e.ChildCount > 0) e = e.GetChild(0);
+    var r = { id: this.ids.size, kind: syntaxKinds[e.Kind], field: field || undefined };
+    this.ids.set(e, r.id);
+    r.start = e.TextStart;
+    r.end = e.End;
+    if (e.IsToken) {
+      r.text = e.Text;
+      return r;
+    }
+    if (Bridge.is(e, X.Expression)) {
+      this.setType(r, e.ResultType);
+      if (e.IsLiteral) {
+        var v = e.LiteralValueInfo;
+        r.value = v == null || v.ValueText == null ? "" : v.ValueText;
+      }
+    }
+    if (Bridge.is(e, X.NameDeclaration) || Bridge.is(e, X.NameReference)) r.name = e.SimpleName;
+    else if (Bridge.is(e, X.PrimitiveTypeExpression)) r.name = e.Type == null ? undefined : e.Type.Text;
+    var sym = e.ReferencedSymbol;
+    if (sym != null) r.symbol = this.symbol(sym);
+    if (r.name !== undefined || r.value !== undefined) return r;
+    for (var i = 0, n = e.ChildCount; i < n; i++) {
+      var c = e.GetChild(i);
+      if (c == null || c.IsMissing || (c.IsToken && !c.Text)) continue;
+      if (c.IsToken && /^[(),;|\[\]{}:.]$/.test(c.Text)) continue;
+      (r.children = r.children || []).push(this.node(c, e.GetName(i)));
+    }
+    return r;
+  };
+
+  return { setSchema: setSchema, analyze: analyze };
+})();

@@ -1,0 +1,175 @@
+package kql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what a Parser can be told. The zero value means the defaults.
+type Config struct {
+	CacheSize int           // analyses kept; default 256
+	Timeout   time.Duration // of one analysis, without waiting and loading; default 20 s
+	MaxText   int           // bytes of a query; default 1 MiB
+}
+
+// WithDefaults fills in what is not set.
+func (c Config) WithDefaults() Config {
+	if c.CacheSize == 0 {
+		c.CacheSize = 256
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 20 * time.Second
+	}
+	if c.MaxText == 0 {
+		c.MaxText = 1 << 20
+	}
+	return c
+}
+
+// Validate reports the first field out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.CacheSize < 1:
+		return fmt.Errorf("kql: cache size must be at least 1, got %d", c.CacheSize)
+	case c.Timeout < 0:
+		return fmt.Errorf("kql: timeout must not be negative, got %v", c.Timeout)
+	case c.MaxText < 1:
+		return fmt.Errorf("kql: max text must be at least 1 byte, got %d", c.MaxText)
+	}
+	return nil
+}
+
+// ErrClosed is what Analyze returns after Close.
+var ErrClosed = errors.New("the KQL parser is closed")
+
+// errTimeout is the cause of an analysis' own deadline, as opposed to its caller's.
+var errTimeout = errors.New("analysis took too long")
+
+// loadTimeout bounds what the first analysis pays: loading takes a second on an idle machine.
+const loadTimeout = time.Minute
+
+// Parser analyses queries. Its methods may be called from any goroutine.
+type Parser struct {
+	config Config
+	script string
+	cache  *cache
+
+	// engine has one element, the engine, nil while not loaded; who takes it has the use of it.
+	engine chan *vm
+	closed chan struct{}
+}
+
+// Open unpacks the embedded parser; the first analysis starts it. The error is ErrNotBuiltIn when
+// it is not embedded.
+func Open(config Config) (*Parser, error) {
+	config = config.WithDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	script, err := bundle(assets)
+	if err != nil {
+		return nil, err
+	}
+	p := &Parser{
+		config: config, script: script, cache: newCache(config.CacheSize),
+		engine: make(chan *vm, 1), closed: make(chan struct{}),
+	}
+	p.engine <- nil
+	return p, nil
+}
+
+// Analyze parses and binds text, as it would run in database on the schema's home cluster.
+//
+// What Kusto would refuse is no error here: it is in the Query's diagnostics, and Query.Err tells.
+// An error means that there is no analysis: *DatabaseError, ErrClosed, ctx's error, or a failure of
+// the parser itself, which says nothing about later analyses.
+func (p *Parser) Analyze(ctx context.Context, schema *Schema, database, text string) (*Query, error) {
+	db := schema.Database(database)
+	if db == nil {
+		return nil, &DatabaseError{Database: database, Cluster: schema.cluster}
+	}
+	if len(text) > p.config.MaxText {
+		return nil, fmt.Errorf("analyze query: the text must have at most %d bytes, got %d", p.config.MaxText, len(text))
+	}
+	k := key{schema.version, db.Name, text}
+	if q := p.cache.get(k); q != nil {
+		return q, nil
+	}
+	var v *vm
+	select {
+	case v = <-p.engine:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("analyze query: wait for the parser: %w", context.Cause(ctx))
+	}
+	select {
+	case <-p.closed:
+		p.engine <- v
+		return nil, ErrClosed
+	default:
+	}
+	// Another may have asked for the same while this one waited.
+	if q := p.cache.get(k); q != nil {
+		p.engine <- v
+		return q, nil
+	}
+	q, err := p.analyze(ctx, &v, schema, db.Name, text)
+	p.engine <- v
+	if err != nil {
+		return nil, fmt.Errorf("analyze query: %w", err)
+	}
+	p.cache.put(k, q)
+	return q, nil
+}
+
+// analyze uses the engine *v, loading it when nil. It leaves nil there when the engine failed.
+func (p *Parser) analyze(ctx context.Context, v **vm, schema *Schema, database, text string) (_ *Query, err error) {
+	defer func() {
+		if err != nil && *v != nil {
+			(*v).close()
+			*v = nil
+		}
+	}()
+	if *v == nil {
+		load, cancel := context.WithTimeoutCause(ctx, loadTimeout, errTimeout)
+		defer cancel()
+		if *v, err = newVM(load, p.script); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.config.Timeout, errTimeout)
+	defer cancel()
+	if (*v).schema != schema.version {
+		if _, err := (*v).call(ctx, "setSchema", schema.json); err != nil {
+			return nil, fmt.Errorf("set schema: %w", err)
+		}
+		(*v).schema = schema.version
+	}
+	answer, err := (*v).call(ctx, "analyze", schema.version, database, text)
+	if err != nil {
+		return nil, err
+	}
+	q, w, err := decode(answer, text, database)
+	if err != nil {
+		return nil, err
+	}
+	if q == nil {
+		return nil, fmt.Errorf("the parser lost its schema (stale %v, no database %v)", w.Stale, w.NoDatabase)
+	}
+	return q, nil
+}
+
+// Close releases the engine, after the analysis that uses it, if any. It may be called again.
+func (p *Parser) Close() {
+	v := <-p.engine
+	select {
+	case <-p.closed:
+	default:
+		close(p.closed)
+	}
+	if v != nil {
+		v.close()
+	}
+	p.engine <- nil
+}

@@ -1,0 +1,222 @@
+package kql
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Query is one analysed text. It is shared between all who ask for the same analysis, and so must
+// not be changed.
+type Query struct {
+	Text        string
+	Database    string
+	Kind        string // Query, Command or Directive
+	Diagnostics []Diagnostic
+
+	// Root is the bound tree (a QueryBlock), nil when there are errors.
+	Root *Node
+
+	// Parameters are those of `declare query_parameters`, in order.
+	Parameters []Parameter
+
+	// Statements are the expressions of the tabular statements, one per result table.
+	Statements []*Node
+}
+
+// Parameter is a declared query parameter; its value comes with each request.
+type Parameter struct {
+	Name    string
+	Type    string
+	Default *Node // a literal, or nil when a value is required
+}
+
+// Err is a *SemanticError when Kusto would refuse the query, else nil.
+func (q *Query) Err() error {
+	var errs []Diagnostic
+	for _, d := range q.Diagnostics {
+		if d.Severity == "Error" {
+			errs = append(errs, d)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &SemanticError{Diagnostics: errs}
+}
+
+// Columns are the names and types of the last statement's result, nil when there is none.
+func (q *Query) Columns() []Column {
+	if len(q.Statements) == 0 {
+		return nil
+	}
+	return q.Statements[len(q.Statements)-1].Columns
+}
+
+// Node is one node or token of the bound tree. Kinds and fields have the names of
+// Kusto.Language.Syntax (SyntaxKind, and the properties of the node classes); separators, brackets
+// and missing optional parts are left out.
+type Node struct {
+	ID    int    // unique in the query; what Column.Source refers to
+	Kind  string // such as FilterOperator, NameReference, WhereKeyword
+	Field string // what the node is to its parent, such as Condition; empty in a list
+
+	Start, End int // byte offsets into the text
+
+	Text  string // of a token
+	Name  string // of a name that is declared or referred to, or of a type
+	Value string // of a literal: a string's content, else what is between the brackets
+	// HasValue tells the literal '' from what is no literal.
+	HasValue bool
+
+	// Type is the scalar type of the expression; table for one that gives rows, tuple for several
+	// scalars at once (as arg_max does), database or cluster for a reference to one; empty for what
+	// is no expression.
+	Type    string
+	Columns []Column // of a table or tuple
+
+	Symbol   *Symbol // what a name, call or operator refers to
+	Children []*Node
+}
+
+// Symbol is what a node refers to.
+type Symbol struct {
+	Kind string `json:"kind"` // Column, Table, Variable, Parameter, Function, Operator, …
+	Name string `json:"name"`
+
+	// Of tables and databases: where they are.
+	Database string `json:"database"`
+	Cluster  string `json:"cluster"`
+}
+
+// Child is the child in a field, nil when it is not there. It may be called on nil.
+func (n *Node) Child(field string) *Node {
+	if n == nil {
+		return nil
+	}
+	for _, c := range n.Children {
+		if c.Field == field {
+			return c
+		}
+	}
+	return nil
+}
+
+// List is the children of the list in a field.
+func (n *Node) List(field string) []*Node {
+	if l := n.Child(field); l != nil {
+		return l.Children
+	}
+	return nil
+}
+
+// Arguments are those of a function call.
+func (n *Node) Arguments() []*Node { return n.Child("ArgumentList").List("Expressions") }
+
+// wire is the JSON of analyze.js.
+type wire struct {
+	Stale       bool   `json:"stale"`
+	NoDatabase  bool   `json:"noDatabase"`
+	Kind        string `json:"kind"`
+	Analyzed    bool   `json:"analyzed"`
+	Diagnostics []struct {
+		Severity string `json:"severity"`
+		Code     string `json:"code"`
+		Message  string `json:"message"`
+		Start    int    `json:"start"`
+		Length   int    `json:"length"`
+	} `json:"diagnostics"`
+	Root   *wireNode `json:"root"`
+	Tables []struct {
+		Name    string   `json:"name"`
+		Columns []Column `json:"columns"`
+	} `json:"tables"`
+}
+
+type wireNode struct {
+	ID       int         `json:"id"`
+	Kind     string      `json:"kind"`
+	Field    string      `json:"field"`
+	Start    int         `json:"start"`
+	End      int         `json:"end"`
+	Text     string      `json:"text"`
+	Name     string      `json:"name"`
+	Value    *string     `json:"value"`
+	Type     string      `json:"type"`
+	Columns  *int        `json:"columns"`
+	Symbol   *Symbol     `json:"symbol"`
+	Children []*wireNode `json:"children"`
+}
+
+// decode makes a Query of what analyze.js answered.
+func decode(answer, text, database string) (*Query, *wire, error) {
+	var w wire
+	if err := json.Unmarshal([]byte(answer), &w); err != nil {
+		return nil, nil, fmt.Errorf("decode the analysis: %w", err)
+	}
+	if w.Stale || w.NoDatabase {
+		return nil, &w, nil
+	}
+	q := &Query{Text: text, Database: database, Kind: w.Kind}
+	pos := newPositions(text)
+	for _, d := range w.Diagnostics {
+		start, end := pos.offset(d.Start), pos.offset(d.Start+d.Length)
+		q.Diagnostics = append(q.Diagnostics, Diagnostic{
+			Severity: d.Severity, Code: d.Code, Message: message(d.Message), Position: pos.at(start), Length: end - start,
+		})
+	}
+	if q.Err() != nil {
+		return q, &w, nil
+	}
+	if !w.Analyzed || w.Root == nil {
+		// The binder gives up on a tree that is too deep for it, without a diagnostic.
+		q.Diagnostics = append(q.Diagnostics, Diagnostic{
+			Severity: "Error", Code: "KS000", Message: "the query is too complex to be analyzed", Position: pos.at(0),
+		})
+		return q, &w, nil
+	}
+	var build func(n *wireNode) (*Node, error)
+	build = func(n *wireNode) (*Node, error) {
+		out := &Node{
+			ID: n.ID, Kind: n.Kind, Field: n.Field, Start: pos.offset(n.Start), End: pos.offset(n.End),
+			Text: n.Text, Name: n.Name, Type: n.Type, Symbol: n.Symbol,
+		}
+		if n.Value != nil {
+			out.Value, out.HasValue = *n.Value, true
+		}
+		if n.Columns != nil {
+			if *n.Columns < 0 || *n.Columns >= len(w.Tables) {
+				return nil, fmt.Errorf("decode the analysis: node %d has table type %d of %d", n.ID, *n.Columns, len(w.Tables))
+			}
+			out.Columns = w.Tables[*n.Columns].Columns
+		}
+		for _, c := range n.Children {
+			child, err := build(c)
+			if err != nil {
+				return nil, err
+			}
+			out.Children = append(out.Children, child)
+		}
+		return out, nil
+	}
+	root, err := build(w.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	q.Root = root
+	for _, s := range root.List("Statements") {
+		switch s.Kind {
+		case "ExpressionStatement":
+			q.Statements = append(q.Statements, s.Child("Expression"))
+		case "QueryParametersStatement":
+			for _, p := range s.List("Parameters") {
+				// The declared name's type, as the type's own text may be an alias such as double.
+				name := p.Child("NameAndType").Child("Name")
+				q.Parameters = append(q.Parameters, Parameter{
+					Name: name.Name, Type: name.Type,
+					Default: p.Child("DefaultValue").Child("Value"),
+				})
+			}
+		}
+	}
+	return q, &w, nil
+}
