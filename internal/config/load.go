@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -33,11 +34,22 @@ func Parse(path string, text []byte) (*Config, error) {
 	}
 	c := Default()
 	c.doc = docs[0]
-	references := references{dir: filepath.Dir(path), env: os.LookupEnv, file: os.ReadFile}
+	references := references{dir: filepath.Dir(path), env: os.LookupEnv, file: readReference}
 	problems = c.doc.Decode(c, strict.Options{Expand: references.expand})
 	problems = append(problems, c.problems(problems)...)
+	problems.Sort()
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// readReference reads at most one byte more than a reference may have.
+func readReference(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, maxReference+1))
 }

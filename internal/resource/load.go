@@ -94,7 +94,7 @@ func parseFile(path string, text []byte, check Context) file {
 		}
 		f.documents = append(f.documents, d)
 	}
-	slices.SortStableFunc(f.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	strict.Problems(f.problems).Sort()
 	return f
 }
 
@@ -130,19 +130,14 @@ func kindProblems(source *strict.Document, m *schemas.MetricsExporter) []Problem
 
 // merge adds to the problems of decoding those of validation, except for
 // fields that could not be decoded, whose value is not what the text says.
-func merge(decoding, validation []Problem) []Problem {
-	problems := slices.Clone(decoding)
+func merge(decoding strict.Problems, validation []Problem) []Problem {
+	problems := []Problem(slices.Clone(decoding))
 	for _, p := range validation {
-		if !slices.ContainsFunc(decoding, func(d Problem) bool { return covers(d.Field, p.Field) }) {
+		if !decoding.Cover(p.Field) {
 			problems = append(problems, p)
 		}
 	}
 	return problems
-}
-
-// covers says whether a is field b, or around it.
-func covers(a, b string) bool {
-	return a == b || a == "" || len(b) > len(a) && b[:len(a)] == a && (b[len(a)] == '.' || b[len(a)] == '[')
 }
 
 // compile makes a Document of a MetricsExporter that is valid.
@@ -183,7 +178,7 @@ func gather(files []file, problems []Problem) (Set, map[string]Document) {
 			byKey[d.Key()] = d
 			set.Documents = append(set.Documents, d)
 		}
-		slices.SortStableFunc(found, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+		strict.Problems(found).Sort()
 		set.Problems = append(set.Problems, found...)
 	}
 	slices.SortFunc(set.Documents, func(a, b Document) int { return cmp.Compare(a.Key(), b.Key()) })

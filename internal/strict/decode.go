@@ -178,7 +178,7 @@ func (x *decoder) structure(n, at *yaml.Node, v reflect.Value, field string, dep
 	}
 	known := fieldsOf(v.Type())
 	for _, e := range x.entries(n, field, depth) {
-		path := join(field, e.name)
+		path := Join(field, e.name)
 		index, ok := known.index[e.name]
 		if !ok {
 			message := fmt.Sprintf("unknown field %q", e.name)
@@ -199,7 +199,7 @@ func (x *decoder) mapping(n, at *yaml.Node, v reflect.Value, field string, depth
 	}
 	m := reflect.MakeMap(v.Type())
 	for _, e := range x.entries(n, field, depth) {
-		path := join(field, e.name)
+		path := Join(field, e.name)
 		element := reflect.New(v.Type().Elem())
 		setDefaults(element)
 		x.value(e.value, element.Elem(), path, depth+1)
@@ -221,7 +221,7 @@ func (x *decoder) list(n, at *yaml.Node, v reflect.Value, field string, depth in
 		path := fmt.Sprintf("%s[%d]", field, i)
 		element := reflect.New(v.Type().Elem())
 		setDefaults(element)
-		if isNull(c) {
+		if isNull(c) && v.Type().Elem().Kind() != reflect.Interface {
 			x.problem(c, path, "must not be empty")
 		}
 		x.value(c, element.Elem(), path, depth+1)
@@ -456,11 +456,11 @@ func (x *decoder) entries(n *yaml.Node, field string, depth int) []entry {
 			continue
 		}
 		if resolved.ShortTag() != "!!str" {
-			x.problem(key, join(field, resolved.Value), "key must be a string, got %s: put it in quotes", short(resolved.Value))
+			x.problem(key, Join(field, resolved.Value), "key must be a string, got %s: put it in quotes", short(resolved.Value))
 			continue
 		}
 		if first, twice := seen[resolved.Value]; twice {
-			x.problem(key, join(field, resolved.Value), "is set twice, first at line %d", first.Line+x.doc.offset)
+			x.problem(key, Join(field, resolved.Value), "is set twice, first at line %d", first.Line+x.doc.offset)
 			continue
 		}
 		seen[resolved.Value] = key
@@ -500,8 +500,8 @@ func (x *decoder) merge(n *yaml.Node, field string, depth int) []entry {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_/-]+$`)
 
-// join extends a path by a key: a.b, or a["b.c"] where a dot would mislead.
-func join(field, key string) string {
+// Join extends a path by a key: a.b, or a["b.c"] where a dot would mislead.
+func Join(field, key string) string {
 	switch {
 	case !plainKey.MatchString(key):
 		return fmt.Sprintf("%s[%q]", field, short(key))

@@ -1,7 +1,9 @@
 package strict
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -73,4 +75,24 @@ func (p Problems) Err() error {
 		return nil
 	}
 	return p
+}
+
+// Cover says whether one of the problems is with a field or with something
+// around it, so that its value is not what the document says and another
+// problem with it would only be a consequence.
+func (p Problems) Cover(field string) bool {
+	for i := range p {
+		rest, ok := strings.CutPrefix(field, p[i].Field)
+		if ok && (p[i].Field == "" || rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
+// Sort puts the problems of one file into the order of its text.
+func (p Problems) Sort() {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 }
