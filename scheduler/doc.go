@@ -1,0 +1,61 @@
+// Package scheduler turns MetricsExporters into window jobs: one for every
+// window, when it is due, once.
+//
+// # What arrives, what leaves
+//
+// A [Source] tells which MetricsExporters there are, again whenever that
+// changes. What leaves are window jobs and, beside them in the same stream, one
+// cursor for each MetricsExporter, which says how far its windows were issued;
+// and events: planned for each window issued, skipped for each range of windows
+// passed over. [Position.At] decides which windows those are, and is a pure
+// function.
+//
+// # What happens in a crash
+//
+// Jobs and the cursor that passes them are published as one atomic batch, which
+// the stream takes only if the cursor is still the one the scheduler read. So a
+// job exists if and only if the cursor has passed it. Any number of schedulers
+// may run at once, without a leader: of two that issue the same windows one is
+// refused, reads the cursor and goes on from there. An ack that does not come
+// says nothing; the cursor is read again. No step relies on a time window within
+// which the server would drop duplicates.
+//
+// Events go to another stream and so cannot be in the batch.
+//
+//   - A skipped event is published, and its ack awaited, before the cursor
+//     passes its range. A scheduler killed in between has reported windows that
+//     its successor will skip too, or, if it was given a longer catchUp
+//     meanwhile, issue after all: what a later event says of a window overrules
+//     a skip.
+//   - A planned event is published after the batch, so that there is none for a
+//     window that was never issued: a ledger would wait for it for ever. Whoever
+//     reads a cursor that it did not write (after a start, a refusal or a lost
+//     ack) reports the jobs of its batch, which come right before the cursor in
+//     the stream, before it issues anything. A job that is gone by then has been
+//     handled by a querier, and reported by it.
+//
+// Both come at least once. Their message ids keep most repetitions out.
+//
+// # Generations
+//
+// The generation in a window's id counts the specs that its MetricsExporter had.
+// It rises when the cursor's hash of the spec is another than that of the spec at
+// hand. The hash leaves out what does not change a window: suspend, reconcile and
+// backfill.
+//
+// While a new version of a file is rolled out, schedulers differ about the spec.
+// A scheduler claims the cursor for a spec when it first sees it, be it at its
+// start or when a file changes. Finding the cursor claimed for another spec later,
+// it gives way: it issues a window only when that is half a minute overdue, that
+// is when whoever has the other spec is gone. So each start and each change raises
+// the generation once at most, and the newest claim wins, without anyone having
+// to know which version of a file is the newer one.
+//
+// # Clocks
+//
+// No window is issued before its end by this process's clock. When the clock is
+// set back, the cursor is ahead of it and nothing is issued until time has passed
+// it again. A clock that leaps forward would issue windows before their rows
+// exist, so a leap, and the time at the start, have to be confirmed by a second
+// clock, if [Config] names one, before anything is issued.
+package scheduler
