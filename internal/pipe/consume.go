@@ -144,8 +144,7 @@ func (c *consumer) create(ctx context.Context) error {
 			return nil
 		}
 		err = fmt.Errorf("create consumer %q of stream %s: %w", c.Durable, c.Stream, err)
-		var refused *jetstream.APIError
-		if errors.As(err, &refused) && refused.Code < 500 {
+		if refused(err) {
 			return err
 		}
 		if attempt == 1 {
@@ -216,9 +215,13 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	if err != nil {
 		outcome, delay = KindOf(err)
 	}
+	buried := false
+	// What a handler says after its context ended proves nothing about the message.
 	if (outcome == KindPermanent || outcome == KindPanic) && work.Err() == nil {
 		if derr := c.p.bury(work, c.Stage, m, outcome, err); derr != nil {
 			err, outcome = fmt.Errorf("%w (and no dead letter: %w)", err, derr), KindRetry
+		} else {
+			buried = true
 		}
 	}
 	renew()
@@ -233,7 +236,7 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 			log.Info("done after a retry", "took", took)
 		}
 		ackErr = ack(msg)
-	case outcome == KindPermanent || outcome == KindPanic:
+	case buried:
 		log.Error("failed for good, kept as a dead letter", "kind", outcome, "error", err)
 		ackErr = ack(msg)
 	case work.Err() != nil:

@@ -156,9 +156,9 @@ type serverLog struct{ log *slog.Logger }
 func (l serverLog) say(level func(string, ...any), format string, v []any) {
 	level(strings.ToLower(fmt.Sprintf(format, v...)))
 }
-func (l serverLog) Noticef(format string, v ...any) { l.say(l.log.Debug, format, v) }
-func (l serverLog) Warnf(format string, v ...any)   { l.say(l.log.Warn, format, v) }
-func (l serverLog) Fatalf(format string, v ...any)  { l.say(l.log.Error, format, v) }
-func (l serverLog) Errorf(format string, v ...any)  { l.say(l.log.Error, format, v) }
-func (l serverLog) Debugf(string, ...any)           {}
-func (l serverLog) Tracef(string, ...any)           {}
+func (l serverLog) Noticef(string, ...any)         {}
+func (l serverLog) Warnf(format string, v ...any)  { l.say(l.log.Warn, format, v) }
+func (l serverLog) Fatalf(format string, v ...any) { l.say(l.log.Error, format, v) }
+func (l serverLog) Errorf(format string, v ...any) { l.say(l.log.Error, format, v) }
+func (l serverLog) Debugf(string, ...any)          {}
+func (l serverLog) Tracef(string, ...any)          {}

@@ -95,8 +95,7 @@ func (p *Pipe) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 			return nil
 		}
 		err = fmt.Errorf("create or update stream %s: %w", cfg.Name, err)
-		var refused *jetstream.APIError
-		if errors.As(err, &refused) && refused.Code < 500 {
+		if refused(err) {
 			return err
 		}
 		if attempt == 1 {
@@ -106,4 +105,15 @@ func (p *Pipe) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 			return err
 		}
 	}
+}
+
+// refused says whether JetStream will never do what it was asked, other than one
+// that has no leader or no answer yet.
+func refused(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	const insufficientResources = 10023
+	return api.Code != 503 || api.ErrorCode == insufficientResources
 }
