@@ -172,7 +172,7 @@ type publishFunc = func(context.Context, jetstream.JetStream, []*nats.Msg, ...je
 // Several schedulers that come and go over the same resources.
 func TestSeveralSchedulers(t *testing.T) {
 	s := newStage(t, "2025-06-25T10:00:30Z")
-	const resources = 20
+	const resources = 10
 	var specs []string
 	for i := range resources {
 		specs = append(specs, spec(fmt.Sprintf("a%d", i), minutely))
@@ -186,7 +186,7 @@ func TestSeveralSchedulers(t *testing.T) {
 	for _, sch := range schedulers {
 		sch.settle()
 	}
-	rounds := 60
+	rounds := 40
 	if testing.Short() {
 		rounds = 10
 	}
