@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/engine"
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/samples"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 )
 
@@ -18,11 +20,14 @@ type Config struct {
 	// other host than a loopback address is the caller's responsibility.
 	Listen string
 
-	// Engine answers queries over the tables of Catalog. Without an engine the server evaluates KQL
-	// over the samples; a Catalog then has no meaning. With an engine but no catalog every database
-	// name is passed on to the engine.
-	Engine  Engine
+	// Source has the rows of the tables of Catalog, and KQL over them is evaluated. Default: the
+	// samples. In a catalog the sandbox's own cluster is "" or HomeCluster.
+	Source  engine.Source
 	Catalog table.Catalog
+
+	// Engine answers queries in place of the evaluator, for tests with canned answers. Without a
+	// Catalog it gets every database name.
+	Engine Engine
 
 	// FragmentRows bounds the rows of one TableFragment. Default 1000.
 	FragmentRows int
@@ -41,6 +46,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = DefaultListen
+	}
+	if c.Source == nil && c.Engine == nil {
+		c.Source, c.Catalog = samples.Source{}, samples.Source{}.Catalog()
 	}
 	if c.FragmentRows == 0 {
 		c.FragmentRows = 1000

@@ -43,6 +43,13 @@ type Request struct {
 // Result is a query's answer before it has been computed: one table for each tabular statement.
 type Result struct {
 	Tables []ResultTable
+	Limits *Limits // in place of the request's; nil: those of its options
+}
+
+// Limits bound an answer; beyond them it ends in an error. 0 is no limit.
+type Limits struct {
+	MaxRecords int64 // over all tables
+	MaxBytes   int64 // of the rows as JSON
 }
 
 // ResultTable is one table of an answer.

@@ -79,6 +79,11 @@ func LimitsExceeded(what string) *Error {
 			", so not all records were returned (E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003).", false, 0}
 }
 
+// LowMemory is a query that would have to remember more than the service has room for.
+func LowMemory(message string) *Error {
+	return &Error{400, "LowMemoryCondition", exceptions + "KustoServicePartialQueryFailureLowMemoryConditionException", message, true, 0}
+}
+
 // PartialFailure is an in-band error of a query that failed after it had begun to answer.
 func PartialFailure(message string) *Error {
 	return &Error{500, "Internal service error", exceptions + "KustoServicePartialQueryFailureException", message, false, 0}

@@ -26,6 +26,7 @@ type answer struct {
 
 	body   *body
 	frames frames
+	limits Limits
 	tables int
 	total  int64 // rows over all tables
 	bytes  int64 // of rows, as JSON
@@ -58,6 +59,10 @@ func (a *answer) run(ctx context.Context) error {
 		return a.refuse(err)
 	}
 	a.tables = len(result.Tables)
+	a.limits = Limits{a.req.Options.MaxRecords, a.req.Options.MaxBytes}
+	if result.Limits != nil {
+		a.limits = *result.Limits
+	}
 	a.frames = frames{
 		req: a.req, kind: kindOf(a.req.Options), newlines: a.req.Options.Newlines,
 		placement: a.req.Options.Placement, fragmentRows: a.s.cfg.FragmentRows,
@@ -130,7 +135,7 @@ func (a *answer) table(ctx context.Context, t ResultTable, last bool) error {
 func (a *answer) batch(ctx context.Context, batch *table.Table) error {
 	for from, rows := 0, batch.Rows(); from < rows; {
 		to := rows
-		if limit := a.req.Options.MaxRecords; limit > 0 {
+		if limit := a.limits.MaxRecords; limit > 0 {
 			to = min(to, from+int(min(limit-a.total, int64(rows))))
 		}
 		if f := a.fault; f != nil && !a.fired && f.acts() {
@@ -151,11 +156,11 @@ func (a *answer) batch(ctx context.Context, batch *table.Table) error {
 				return err
 			}
 		}
-		if limit := a.req.Options.MaxRecords; limit > 0 && a.total >= limit && from < rows {
+		if limit := a.limits.MaxRecords; limit > 0 && a.total >= limit && from < rows {
 			a.failed = LimitsExceeded(fmt.Sprintf("%d records", limit))
 			return errEnded
 		}
-		if limit := a.req.Options.MaxBytes; limit > 0 && a.bytes > limit {
+		if limit := a.limits.MaxBytes; limit > 0 && a.bytes > limit {
 			a.failed = LimitsExceeded(fmt.Sprintf("%d bytes", limit))
 			return errEnded
 		}

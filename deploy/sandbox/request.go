@@ -12,8 +12,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxRequestBytes bounds a request: Kusto's own limit on the text of a query is 2 MB.
-const maxRequestBytes = 4 << 20
+// maxQueryBytes is Kusto's own limit on the text of a query; maxRequestBytes leaves room for how
+// JSON writes it, and for the parameters.
+const (
+	maxQueryBytes   = 2 << 20
+	maxRequestBytes = 4 << 20
+)
 
 // requestBody is the JSON that clients post.
 type requestBody struct {
@@ -60,6 +64,10 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request) (*Request, erro
 	req.Database, req.Query = body.Database, body.Query
 	if strings.TrimSpace(req.Query) == "" {
 		return req, BadRequest("csl must not be empty")
+	}
+
+	if len(req.Query) > maxQueryBytes {
+		return req, BadRequest(fmt.Sprintf("csl must have at most %d bytes, got %d", maxQueryBytes, len(req.Query)))
 	}
 
 	props, err := parseProperties(body.Properties)

@@ -23,22 +23,28 @@ type Server struct {
 	handlers sync.WaitGroup
 	closed   bool
 
+	release  func() // what New made; nil when there is nothing to give back
 	closing  sync.Once
 	closeErr error
 }
 
-// New returns a server that does not listen yet.
+// New returns a server that does not listen yet. It must be closed also when it was never started.
+// The error is kql.ErrNotBuiltIn when KQL is to be evaluated and its parser is not in the binary.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	s := &Server{slots: make(chan struct{}, cfg.MaxConcurrentQueries)}
 	if cfg.Engine == nil {
-		if err := cfg.useSamples(); err != nil {
+		e, err := newEvaluator(cfg.Source, cfg.Catalog)
+		if err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
+		cfg.Engine, s.release = e, e.close
 	}
-	return &Server{cfg: cfg, slots: make(chan struct{}, cfg.MaxConcurrentQueries)}, nil
+	s.cfg = cfg
+	return s, nil
 }
 
 // Start listens and returns; requests are served until Close.
@@ -88,6 +94,9 @@ func (s *Server) URL() string {
 // server runs any more. Closing twice is no error.
 func (s *Server) Close() error {
 	s.closing.Do(func() {
+		if s.release != nil {
+			defer s.release() // after the queries that use it
+		}
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()

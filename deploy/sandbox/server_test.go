@@ -302,7 +302,8 @@ func TestErrors(t *testing.T) {
 			`{`:                           "request body must be json: unexpected EOF",
 			`{"db":"D","csl":" "}`:        "csl must not be empty",
 			`{"csl":"T","properties":[]}`: "properties must be an object with Options and Parameters: ",
-			strings.Repeat(" ", 5<<20):    "request body must be at most 4194304 bytes",
+			`{"csl":"` + strings.Repeat("x", 2<<20+1) + `"}`:                 "csl must have at most 2097152 bytes, got 2097153",
+			strings.Repeat(" ", 5<<20):                                       "request body must be at most 4194304 bytes",
 			`{"csl":"T","properties":{"Options":{"servertimeout":"4 min"}}}`: `request option \"servertimeout\" is invalid, got \"4 min\": must be a timespan like 00:04:00`,
 		} {
 			resp := post(t, s.URL()+"/v2/rest/query", body, nil)

@@ -1,0 +1,5 @@
+//go:build !race || fastparser
+
+package sandbox_test
+
+const slowParser = false
