@@ -81,6 +81,8 @@ func (d *Decoder) Decode(r io.Reader, q Query) (Result, error) {
 	}
 	clear(d.tables)
 	d.open, d.owners, d.rows, d.primes, d.done = nil, d.owners[:0], 0, 0, false
+	// A decoder that waits for its next answer must not hold on to the last taker.
+	defer func() { d.q, d.in.r = Query{}, nil }()
 	if err := d.answer(); err != nil {
 		return Result{}, d.explain(err)
 	}

@@ -1,0 +1,141 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/criteria"
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/querier/frames"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+// commitTime is what a run has, beyond its query's timeout, to store its rows.
+const commitTime = time.Minute
+
+// worker handles the jobs of one cluster, exporter and lane.
+type worker struct {
+	stage    *Stage
+	cluster  *clusterState
+	exporter string
+	lane     schemas.Lane
+}
+
+// handle runs one window job.
+func (w *worker) handle(ctx context.Context, m *pipe.Message) error {
+	job, spec, err := w.decode(m)
+	if err != nil {
+		return pipe.Permanent(err)
+	}
+	if err := w.mayRun(spec); err != nil {
+		return err
+	}
+	release, err := w.cluster.slots.acquire(ctx, w.lane)
+	if err != nil {
+		return fmt.Errorf("wait for a free query slot of cluster %q: %w", w.cluster.cfg.Name, err)
+	}
+	defer release()
+	return w.run(ctx, m, job, spec)
+}
+
+// decode reads a job and makes sure that it is one of this worker's.
+func (w *worker) decode(m *pipe.Message) (*wire.WindowJob, *schemas.MetricsExporterSpec, error) {
+	job := new(wire.WindowJob)
+	if err := proto.Unmarshal(m.Data, job); err != nil {
+		return nil, nil, fmt.Errorf("decode window job: %w", err)
+	}
+	id, err := schemas.ParseWindowID(job.Window)
+	if err != nil {
+		return nil, nil, fmt.Errorf("decode window job: %w", err)
+	}
+	spec, err := schemas.JobSpec(job)
+	if err != nil {
+		return nil, nil, err
+	}
+	window := schemas.JobWindow(job)
+	switch {
+	case id.Namespace != job.Namespace || id.Name != job.Name || id.Generation != job.Generation || id.Window != window:
+		err = fmt.Errorf("it is for %s/%s %s", job.Namespace, job.Name, window)
+	case job.Cluster != w.cluster.cfg.Name:
+		err = fmt.Errorf("cluster is %q, and its subject says %q", job.Cluster, w.cluster.cfg.Name)
+	case job.Lane != string(w.lane):
+		err = fmt.Errorf("lane is %q, and its subject says %q", job.Lane, w.lane)
+	case spec.Exporter != w.exporter:
+		err = fmt.Errorf("spec.exporter is %q, and its subject says %q", spec.Exporter, w.exporter)
+	case strings.TrimSpace(spec.Body) == "":
+		err = errors.New("spec.body is empty")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("window job %s: %w", job.Window, err)
+	}
+	return job, spec, nil
+}
+
+// mayRun refuses a job that is not for this instance.
+func (w *worker) mayRun(spec *schemas.MetricsExporterSpec) error {
+	if !slices.Contains(w.cluster.cfg.Databases, spec.Database) {
+		return pipe.Refuse(fmt.Errorf("cluster %q of this instance does not serve database %q", w.cluster.cfg.Name, spec.Database))
+	}
+	matcher, err := criteria.New(spec.Criteria, spec.CriteriaExpression)
+	if err != nil {
+		return pipe.Permanent(err)
+	}
+	ok, err := matcher.Match(w.stage.cfg.Labels)
+	if err != nil {
+		return pipe.Refuse(fmt.Errorf("criteria cannot be evaluated for this instance's labels: %w", err))
+	}
+	if !ok {
+		return pipe.Refuse(errors.New("criteria do not match this instance's labels"))
+	}
+	return nil
+}
+
+// run queries the window and makes its rows visible.
+func (w *worker) run(ctx context.Context, m *pipe.Message, job *wire.WindowJob, spec *schemas.MetricsExporterSpec) error {
+	// Whatever it waits for, a run ends: only then may its parts be swept.
+	timeout := w.cluster.cfg.QueryTimeout + commitTime
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the rows were not stored within %s", timeout))
+	defer cancel()
+	s := w.stage
+	started := s.cfg.Now()
+	r := newRun(s.cfg.Pipe, job, w.exporter, s.cfg.Logger)
+	defer r.discard(ctx)
+
+	result, err := w.cluster.client.Query(ctx, Query{
+		ID:       job.Window,
+		Database: spec.Database,
+		Window:   schemas.JobWindow(job),
+		Body:     spec.Body,
+		Answer: frames.Query{
+			Columns: spec.Transform.Columns(),
+			Check:   spec.Transform.Check,
+			MaxRows: spec.Limits.MaxRows,
+			Take:    func(b frames.Batch) error { return r.take(ctx, b) },
+		},
+	})
+	if err != nil {
+		return err
+	}
+	event := schemas.JobEvent(job, schemas.Querier, schemas.EventQueried, s.cfg.Now())
+	event.Exporter, event.Attempt = w.exporter, m.Attempt
+	if err := r.commit(ctx, result, event); err != nil {
+		return fmt.Errorf("store the rows of window %s: %w", job.Window, err)
+	}
+	// The rows are visible, whatever happens now; a stop must not keep it from the
+	// ledger.
+	if err := s.cfg.Pipe.Event(context.WithoutCancel(ctx), event); err != nil {
+		return fmt.Errorf("report window %s: %w", job.Window, err)
+	}
+	key := job.Namespace + "/" + job.Name
+	s.cfg.Metrics.Rows(key, result.Rows)
+	s.cfg.Logger.Debug("window queried", "window", job.Window, "metrics_exporter", key, "exporter", w.exporter,
+		"attempt", m.Attempt, "rows", result.Rows, "batches", result.Batches, "duration", s.cfg.Now().Sub(started))
+	return nil
+}
