@@ -68,11 +68,10 @@ func BenchmarkEncode(b *testing.B) {
 					b.Fatal(err)
 				}
 				w.points.reset(w.batch.rows)
-				r := &windowRun{Transformer: t, plan: p, work: w, w: Window{Rows: uint64(w.batch.rows)}}
+				r := &windowRun{Transformer: t, plan: p, work: w, w: Window{Batches: 1, Rows: uint64(w.batch.rows)}}
 				if err := r.check(0); err != nil {
 					b.Fatal(err)
 				}
-				w.build(p, 0, nil)
 				index := w.order.sort(len(w.appeared))
 				w.measure(t, p, index)
 				bytes = len(w.encode(t, p, index))

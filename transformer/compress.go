@@ -17,11 +17,12 @@ type compressor struct {
 	all  []byte
 }
 
-// compress returns a compressed copy of data and its HTTP Content-Encoding.
+// compress returns data compressed, and its HTTP Content-Encoding. Without
+// compression that is data itself.
 func (c *compressor) compress(how Compression, data []byte) (compressed []byte, encoding string, err error) {
 	switch how {
 	case None:
-		return bytes.Clone(data), "", nil
+		return data, "", nil
 	case Zstd:
 		if c.zstd == nil {
 			c.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))

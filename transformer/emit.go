@@ -2,10 +2,8 @@ package transformer
 
 import "fmt"
 
-// encode makes the loaded batch's points into OTLP batches. First is the ordinal
-// of the batch's first value.
-func (r *windowRun) encode(first uint64) error {
-	r.work.build(r.plan, first, r.superseded)
+// encode makes the loaded batch's points into OTLP batches.
+func (r *windowRun) encode() error {
 	index := r.work.order.sort(len(r.work.appeared))
 	// Equal parts, and no small rest.
 	parts := (len(index) + r.maxPoints - 1) / r.maxPoints
@@ -23,7 +21,11 @@ func (r *windowRun) encode(first uint64) error {
 func (r *windowRun) cut(index []uint32) error {
 	// Measured before it is made: points that share a long label may be gigabytes.
 	size := r.work.measure(r.Transformer, r.plan, index)
-	if size > r.maxRequestBytes && len(index) > 1 {
+	most := r.maxRequestBytes
+	if r.compression == None {
+		most = min(most, r.maxMessageBytes)
+	}
+	if size > most && len(index) > 1 {
 		return r.halve(index)
 	}
 	data, encoding, err := r.work.compress.compress(r.compression, r.work.encode(r.Transformer, r.plan, index))
@@ -32,6 +34,9 @@ func (r *windowRun) cut(index []uint32) error {
 	}
 	switch {
 	case len(data) <= r.maxMessageBytes:
+		if encoding == "" {
+			r.work.chunks.out = nil // it is emit's now
+		}
 		b := Batch{N: r.result.Batches, Points: len(index), Encoding: encoding, Data: data}
 		r.result.Batches++
 		r.result.Points += uint64(b.Points)

@@ -26,6 +26,14 @@ type metricRun struct {
 	size   int // bytes of the Metric
 }
 
+// The tags of a point's fields.
+var (
+	pointTag  = tag(dataPoints, protowire.BytesType)
+	startTag  = tag(pointStart, protowire.Fixed64Type)
+	timeTag   = tag(pointTime, protowire.Fixed64Type)
+	valueTags = [2]byte{tag(pointDouble, protowire.Fixed64Type), tag(pointInt, protowire.Fixed64Type)} // by asInt
+)
+
 // pointSize returns the bytes of a NumberDataPoint.
 func (p *plan) pointSize(attributes int) int {
 	n := 9 + 9 + attributes
@@ -88,24 +96,28 @@ func (w *work) encode(t *Transformer, p *plan, index []uint32) []byte {
 
 // appendPoints writes NumberDataPoints into dst, which has room for them.
 func (w *work) appendPoints(dst []byte, p *plan, index []uint32) []byte {
-	points, sets, of := w.order.points, w.sets.sets, w.sets.of
+	points, sets, of, arena := w.order.points, w.sets.sets, w.sets.of, w.sets.arena
 	fixed := p.pointSize(0)
-	pointTag := tag(dataPoints, protowire.BytesType)
-	startTag := tag(pointStart, protowire.Fixed64Type)
-	timeTag := tag(pointTime, protowire.Fixed64Type)
-	valueTags := [2]byte{tag(pointDouble, protowire.Fixed64Type), tag(pointInt, protowire.Fixed64Type)}
 	for _, i := range index {
 		pt := &points[i]
 		set := &sets[of[pt.row]]
 		dst = append(dst, pointTag)
-		dst = protowire.AppendVarint(dst, uint64(fixed+int(set.size)))
+		if n := fixed + int(set.size); n < 1<<7 {
+			dst = append(dst, byte(n))
+		} else {
+			dst = protowire.AppendVarint(dst, uint64(n))
+		}
 		if p.start != 0 {
 			dst = append(dst, startTag)
 			dst = binary.LittleEndian.AppendUint64(dst, p.start)
 		}
 		dst = append(dst, timeTag)
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(pt.ticks)*100)
-		dst = w.sets.append(dst, set, w.labels)
+		if set.offset >= 0 {
+			dst = append(dst, arena[set.offset:][:set.size]...)
+		} else {
+			dst = appendLabels(dst, w.labels, int(set.row))
+		}
 		dst = append(dst, valueTags[pt.metric>>31])
 		dst = binary.LittleEndian.AppendUint64(dst, pt.bits)
 	}

@@ -29,6 +29,7 @@ type order struct {
 	points []point // in the answer's order
 	index  []uint32
 	spare  []uint32
+	digits []uint32 // what a pass sorts by, of each point
 	counts []uint32
 }
 
@@ -37,6 +38,7 @@ func (o *order) sort(metrics int) []uint32 {
 	n := len(o.points)
 	o.index = slices.Grow(o.index[:0], n)[:n]
 	o.spare = slices.Grow(o.spare[:0], n)[:n]
+	o.digits = slices.Grow(o.digits[:0], n)[:n]
 	for i := range o.index {
 		o.index[i] = uint32(i)
 	}
@@ -86,32 +88,38 @@ func (o *order) byTime(first, last int64) {
 	}
 	shift := bits.TrailingZeros64(ones)
 	for ; uint64(last-first)>>shift > 0; shift += radixBits {
-		o.pass(1<<radixBits, func(p *point) uint32 {
-			return uint32(uint64(p.ticks-first)>>shift) & (1<<radixBits - 1)
-		})
+		const mask = 1<<radixBits - 1
+		for i := range o.points {
+			o.digits[i] = uint32(uint64(o.points[i].ticks-first)>>shift) & mask
+		}
+		o.pass(mask + 1)
 	}
 }
 
 func (o *order) byMetric(metrics int) {
-	o.pass(metrics, func(p *point) uint32 { return p.metric &^ asInt })
+	for i := range o.points {
+		o.digits[i] = o.points[i].metric &^ asInt
+	}
+	o.pass(metrics)
 }
 
-// pass sorts stably by a digit below size.
-func (o *order) pass(size int, digit func(*point) uint32) {
+// pass sorts stably by digits, which are below size.
+func (o *order) pass(size int) {
 	o.counts = slices.Grow(o.counts[:0], size)[:size]
-	clear(o.counts)
-	for i := range o.points {
-		o.counts[digit(&o.points[i])]++
+	counts, digits, index, spare := o.counts, o.digits, o.index, o.spare[:len(o.index)]
+	clear(counts)
+	for _, d := range digits {
+		counts[d]++
 	}
 	var sum uint32
-	for i, c := range o.counts {
-		o.counts[i] = sum
+	for i, c := range counts {
+		counts[i] = sum
 		sum += c
 	}
-	for _, i := range o.index {
-		at := &o.counts[digit(&o.points[i])]
-		o.spare[*at] = i
+	for _, i := range index {
+		at := &counts[digits[i]]
+		spare[*at] = i
 		*at++
 	}
-	o.index, o.spare = o.spare, o.index
+	o.index, o.spare = spare, index
 }

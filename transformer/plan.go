@@ -18,7 +18,7 @@ type plan struct {
 	values    []string // value columns
 	labels    []string // label columns, each once
 
-	several   bool   // names are made from valueColumns
+	several   bool // names are made from valueColumns
 	onNull    schemas.NullValue
 	metricEnd []byte // what follows a Metric's name: description and unit, encoded
 	data      protowire.Number

@@ -52,7 +52,7 @@ func request(tb testing.TB, b Batch) *collectorpb.ExportMetricsServiceRequest {
 	require.NoError(tb, proto.Unmarshal(data, m))
 	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	require.NoError(tb, err)
-	require.True(tb, bytes.Equal(data, again), "proto.Marshal gives other bytes for %s: %x\n%x", m, data[:min(1000,len(data))], again[:min(1000,len(again))])
+	require.True(tb, bytes.Equal(data, again), "proto.Marshal gives other bytes for %s: %x\n%x", m, data[:min(1000, len(data))], again[:min(1000, len(again))])
 	return m
 }
 

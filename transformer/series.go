@@ -2,6 +2,7 @@ package transformer
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -17,10 +18,9 @@ type labelSets struct {
 	sets []labelSet
 
 	arena    []byte   // encoded attributes
-	hashes   []uint64 // of each row's label values
+	rowKeys  []uint64 // stands for each row's label values
+	keys     []uint64 // stands for each label set's values
 	slots    []uint32 // hash table: number of a label set + 1; 0 is empty
-	keys     []uint64 // hash of each label set's values
-	scratch  []byte
 	maxArena int
 }
 
@@ -36,8 +36,12 @@ type labelSet struct {
 func (s *labelSets) index(rows int, labels []labelColumn) {
 	s.sets, s.arena, s.keys = s.sets[:0], s.arena[:0], s.keys[:0]
 	s.of = slices.Grow(s.of[:0], rows)[:rows]
-	s.hash(rows, labels)
-
+	s.rowKeys = slices.Grow(s.rowKeys[:0], rows)[:rows]
+	clear(s.rowKeys)
+	exact := s.pack(labels)
+	if !exact {
+		s.hash(labels)
+	}
 	// At most half full, so that probes are short.
 	size := 16
 	for size < 2*rows {
@@ -45,18 +49,18 @@ func (s *labelSets) index(rows int, labels []labelColumn) {
 	}
 	s.slots = slices.Grow(s.slots[:0], size)[:size]
 	clear(s.slots)
-	mask := uint64(size - 1)
-	for r, h := range s.hashes {
-		for i := h & mask; ; i = (i + 1) & mask {
+	shift := 64 - bits.TrailingZeros(uint(size))
+	for r, key := range s.rowKeys {
+		for i := key * spread >> shift; ; i = (i + 1) & uint64(size-1) {
 			n := s.slots[i]
 			if n == 0 {
 				s.slots[i] = uint32(len(s.sets)) + 1
 				s.of[r] = uint32(len(s.sets))
-				s.keys = append(s.keys, h)
+				s.keys = append(s.keys, key)
 				s.add(r, labels)
 				break
 			}
-			if n--; s.keys[n] == h && same(labels, r, int(s.sets[n].row)) {
+			if n--; s.keys[n] == key && (exact || same(labels, r, int(s.sets[n].row))) {
 				s.of[r] = n
 				break
 			}
@@ -64,34 +68,90 @@ func (s *labelSets) index(rows int, labels []labelColumn) {
 	}
 }
 
-// hash fills hashes, a column at a time: the loops are tight that way.
-func (s *labelSets) hash(rows int, labels []labelColumn) {
-	s.hashes = slices.Grow(s.hashes[:0], rows)[:rows]
-	hashes := s.hashes
-	clear(hashes)
+// spread brings a change of any bit of a key into its upper ones: 2^64 divided by
+// the golden ratio.
+const spread = 0x9E3779B97F4A7C15
+
+// pack makes a row's key of its label values side by side, if 64 bits are enough
+// for that, as they mostly are: keys then are equal where the values are. A column
+// of texts takes the bits of its highest index and one of integers those of its range.
+func (s *labelSets) pack(labels []labelColumn) bool {
+	used := 0
+	for i := range labels {
+		c := labels[i].col
+		first, width := c.span()
+		if len(c.nulls) > 0 && len(c.dict) == 0 {
+			width++
+		}
+		if used += width; used > 64 {
+			clear(s.rowKeys)
+			return false
+		}
+		keys := s.rowKeys
+		switch {
+		case width == 0:
+			// A constant tells no rows apart.
+		case len(c.dict) > 0:
+			for r, v := range c.index[:len(keys)] {
+				keys[r] = keys[r]<<width | uint64(v)
+			}
+		case len(c.nulls) > 0:
+			for r, v := range c.ints[:len(keys)] {
+				if keys[r] <<= width; c.null(r) {
+					keys[r]++
+				} else {
+					keys[r] |= uint64(v-first) << 1
+				}
+			}
+		default:
+			for r, v := range c.ints[:len(keys)] {
+				keys[r] = keys[r]<<width | uint64(v-first)
+			}
+		}
+	}
+	return true
+}
+
+// span returns the lowest of a column's integers and in how many bits the others'
+// distances from it fit. Reals are spread too widely for it.
+func (c *column) span() (first int64, width int) {
+	switch {
+	case len(c.dict) > 0:
+		return 0, bits.Len(uint(len(c.dict) - 1))
+	case len(c.ints) == 0:
+		return 0, 64 + 1
+	}
+	first, last := c.ints[0], c.ints[0]
+	for _, v := range c.ints {
+		first, last = min(first, v), max(last, v)
+	}
+	return first, bits.Len64(uint64(last) - uint64(first))
+}
+
+// hash makes a row's key a hash of its label values.
+func (s *labelSets) hash(labels []labelColumn) {
+	keys := s.rowKeys
 	for i := range labels {
 		c := labels[i].col
 		switch {
-		case len(c.dict) == 1:
-			// A constant tells no rows apart.
 		case len(c.dict) > 0:
-			for r, v := range c.index[:rows] {
-				hashes[r] = mix(hashes[r], uint64(v))
+			for r, v := range c.index[:len(keys)] {
+				keys[r] = mix(keys[r], uint64(v))
 			}
 		case c.kind == kindReal:
-			for r, v := range c.reals[:rows] {
-				hashes[r] = mix(hashes[r], math.Float64bits(v))
+			for r, v := range c.reals[:len(keys)] {
+				keys[r] = mix(keys[r], math.Float64bits(v))
 			}
 		default:
-			for r, v := range c.ints[:rows] {
-				hashes[r] = mix(hashes[r], uint64(v))
+			for r, v := range c.ints[:len(keys)] {
+				keys[r] = mix(keys[r], uint64(v))
 			}
 		}
 	}
 }
 
 func mix(h, v uint64) uint64 {
-	h = (h ^ v) * 0x9E3779B97F4A7C15
+	h = (h ^ v) * spread
 	return h ^ h>>29
 }
 
@@ -114,14 +174,6 @@ func (s *labelSets) add(r int, labels []labelColumn) {
 		s.arena, set.offset = s.arena[:offset], -1
 	}
 	s.sets = append(s.sets, set)
-}
-
-// append writes the attributes of a label set.
-func (s *labelSets) append(dst []byte, set *labelSet, labels []labelColumn) []byte {
-	if set.offset < 0 {
-		return appendLabels(dst, labels, int(set.row))
-	}
-	return append(dst, s.arena[set.offset:set.offset+int32(set.size)]...)
 }
 
 func appendLabels(dst []byte, labels []labelColumn, r int) []byte {

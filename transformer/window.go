@@ -114,7 +114,8 @@ func (r *windowRun) do() error {
 		if err := r.load(n); err != nil {
 			return err
 		}
-		if err := r.encode(ordinal); err != nil {
+		r.work.build(r.plan, ordinal, r.superseded)
+		if err := r.encode(); err != nil {
 			return err
 		}
 		ordinal += r.ordinals()
@@ -133,7 +134,10 @@ func (r *windowRun) single() error {
 	if err := r.complete(); err != nil {
 		return err
 	}
-	return r.encode(0)
+	if len(r.superseded) > 0 {
+		r.work.build(r.plan, 0, r.superseded)
+	}
+	return r.encode()
 }
 
 // expected returns how many values to make room for. It believes the message only
@@ -161,16 +165,19 @@ func (r *windowRun) load(n int) error {
 }
 
 // check counts what the loaded batch rejects and finds what it supersedes. First
-// is the ordinal of the batch's first value.
+// is the ordinal of the batch's first value. It makes the points at once where the
+// batch is the only one; should one supersede another, they are made again.
 func (r *windowRun) check(first uint64) error {
 	w := r.work
 	if first+r.ordinals() >= math.MaxUint32 {
 		return pipe.Permanent(errTooManyPoints)
 	}
+	w.begin()
 	ordinal := uint32(first)
+	single, maxSeries := r.w.Batches == 1, r.plan.maxSeries
 	for row := range w.batch.rows {
 		metrics := w.rowMetrics(row)
-		if why := w.rowReason(row); why != accepted {
+		if why := w.rowReason(row, metrics); why != accepted {
 			r.rejectRow(row, why)
 			ordinal += uint32(len(metrics))
 			continue
@@ -186,8 +193,11 @@ func (r *windowRun) check(first uint64) error {
 				if before, ok := w.points.put(series.at(w.time.ints[row]), ordinal); ok {
 					r.supersede(before, row, w.metrics[m].name)
 				}
-				if r.plan.maxSeries > 0 {
-					if r.series.put(series, 0); int64(r.series.used) > r.plan.maxSeries {
+				if single {
+					w.add(row, v, m, n.bits)
+				}
+				if maxSeries > 0 {
+					if r.series.put(series, 0); int64(r.series.used) > maxSeries {
 						return pipe.Permanent(fmt.Errorf("the window has more than %d series (limits.maxSeries)", r.plan.maxSeries))
 					}
 				}

@@ -123,13 +123,13 @@ func (w *work) rowMetrics(r int) []int32 {
 }
 
 // rowReason says why a row gives no point whatever its values are.
-func (w *work) rowReason(r int) Reason {
+func (w *work) rowReason(r int, metrics []int32) Reason {
 	switch t := w.time.ints[r]; {
 	case w.time.null(r):
 		return NoTimestamp
 	case t <= 0 || t > maxTicks:
 		return TimeOutOfRange
-	case w.rowMetrics(r)[0] < 0:
+	case metrics[0] < 0:
 		return EmptyName
 	}
 	return accepted
@@ -147,33 +147,42 @@ func (w *work) value(r, v int, onNull schemas.NullValue) number {
 // build makes the batch's points, without the values that superseded has. First
 // is the ordinal of the batch's first value.
 func (w *work) build(p *plan, first uint64, superseded bitset) {
-	points := w.order.points[:0]
+	w.begin()
+	ordinal := first
+	for r := range w.batch.rows {
+		metrics := w.rowMetrics(r)
+		if w.rowReason(r, metrics) != accepted {
+			ordinal += uint64(len(metrics))
+			continue
+		}
+		for v, m := range metrics {
+			if n := w.value(r, v, p.onNull); n.why == accepted && !superseded.has(ordinal) {
+				w.add(r, v, m, n.bits)
+			}
+			ordinal++
+		}
+	}
+}
+
+// begin starts the list of points anew.
+func (w *work) begin() {
+	w.order.points = slices.Grow(w.order.points[:0], w.batch.rows*len(w.values))
 	w.appeared = w.appeared[:0]
 	for i := range w.metrics {
 		w.metrics[i].rank = -1
 	}
-	for r := range w.batch.rows {
-		if w.rowReason(r) != accepted {
-			continue
-		}
-		metrics := w.rowMetrics(r)
-		for v, m := range metrics {
-			n := w.value(r, v, p.onNull)
-			if n.why != accepted || len(superseded) > 0 && superseded.has(first+uint64(r*len(metrics)+v)) {
-				continue
-			}
-			rank := w.metrics[m].rank
-			if rank < 0 {
-				rank = int32(len(w.appeared))
-				w.metrics[m].rank = rank
-				w.appeared = append(w.appeared, m)
-			}
-			pt := point{ticks: w.time.ints[r], bits: n.bits, row: uint32(r), metric: uint32(rank)}
-			if w.values[v].isInt {
-				pt.metric |= asInt
-			}
-			points = append(points, pt)
-		}
+}
+
+// add adds a point to the list.
+func (w *work) add(r, v int, m int32, bits uint64) {
+	metric := &w.metrics[m]
+	if metric.rank < 0 {
+		metric.rank = int32(len(w.appeared))
+		w.appeared = append(w.appeared, m)
 	}
-	w.order.points = points
+	pt := point{ticks: w.time.ints[r], bits: bits, row: uint32(r), metric: uint32(metric.rank)}
+	if w.values[v].isInt {
+		pt.metric |= asInt
+	}
+	w.order.points = append(w.order.points, pt)
 }
