@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	maxQueryBytes   = 2 << 20
 	maxRequestBytes = 4 << 20
 )
+
+// readTimeout bounds how long a client may take to send a request.
+const readTimeout = time.Minute
 
 // requestBody is the JSON that clients post.
 type requestBody struct {
@@ -53,12 +57,12 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request) (*Request, erro
 	w.Header().Set("x-ms-client-request-id", req.ClientRequestID)
 	w.Header().Set("x-ms-activity-id", req.ActivityID)
 
+	raw, err := readBody(w, r)
+	if err != nil {
+		return req, err
+	}
 	var body requestBody
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequestBytes)).Decode(&body); err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return req, BadRequest(fmt.Sprintf("request body must be at most %d bytes", maxRequestBytes))
-		}
+	if err := json.Unmarshal(raw, &body); err != nil {
 		return req, BadRequest("request body must be json: " + err.Error())
 	}
 	req.Database, req.Query = body.Database, body.Query
@@ -85,6 +89,27 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request) (*Request, erro
 		req.Parameters[name] = optionText(value)
 	}
 	return req, nil
+}
+
+// readBody reads a body to its end, as net/http notices only then that a client goes away. The
+// deadline is lifted again afterwards: it would count as the client's going, too.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, BadRequest(fmt.Sprintf("request body must be at most %d bytes", maxRequestBytes))
+	case err != nil:
+		return nil, BadRequest("request body cannot be read: " + err.Error())
+	}
+	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	return raw, nil
 }
 
 // parseProperties accepts an object and, as some clients send it, an object within a string.

@@ -64,7 +64,6 @@ func (s *Server) Start() error {
 		Handler:           s.Handler(),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
 	}
 	go func() { s.served <- s.http.Serve(l) }()

@@ -299,7 +299,7 @@ func TestErrors(t *testing.T) {
 	})
 	t.Run("ErrBody", func(t *testing.T) {
 		for body, want := range map[string]string{
-			`{`:                           "request body must be json: unexpected EOF",
+			`{`:                           "request body must be json: unexpected end of JSON input",
 			`{"db":"D","csl":" "}`:        "csl must not be empty",
 			`{"csl":"T","properties":[]}`: "properties must be an object with Options and Parameters: ",
 			`{"csl":"` + strings.Repeat("x", 2<<20+1) + `"}`:                 "csl must have at most 2097152 bytes, got 2097153",

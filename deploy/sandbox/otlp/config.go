@@ -16,11 +16,11 @@ const DefaultListen = "127.0.0.1:4318"
 type Config struct {
 	Listen string // host:port; port 0 takes a free one
 
-	MaxBodyBytes int64 // of one request, after inflating it. Default 64 MiB
+	MaxBodyBytes int64 // of one request, before and after inflating it. Default 64 MiB
 	MaxMetrics   int   // distinct names, over all exporters. Default 10,000
 	MaxSeries    int   // distinct series, over all names. Default 1,000,000
 
-	// Respond, when set, is asked before a request is read; nil means that it is accepted. It is
+	// Respond, when set, is asked before a request is decoded; nil means that it is accepted. It is
 	// called from several goroutines.
 	Respond func(exporter string, r *http.Request) *Response
 

@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,6 @@ func (s *Server) Start() error {
 		Handler:           s.Handler(),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
 	}
 	go func() { s.served <- s.http.Serve(l) }()
@@ -182,6 +182,12 @@ func (s *Server) Handler() http.Handler {
 }
 
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request, exporter string) {
+	// Read before anything else: net/http notices only then that a client goes away.
+	raw, err := s.read(w, r)
+	if err != nil {
+		s.refuse(w, exporter, err)
+		return
+	}
 	resp := s.response(exporter, r)
 	if resp.Delay > 0 {
 		t := time.NewTimer(resp.Delay)
@@ -197,13 +203,12 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request, exporter s
 		fail(w, resp.Status, resp.RetryAfter, resp.Body, resp.Message)
 		return
 	}
-	m, size, status, err := s.decode(w, r)
+	m, err := s.decode(r.Header, raw)
 	if err != nil {
-		s.counts.refused(exporter)
-		fail(w, status, "", "", err.Error())
+		s.refuse(w, exporter, err)
 		return
 	}
-	s.counts.add(exporter, m, size)
+	s.counts.add(exporter, m, int64(len(raw)))
 	if s.cfg.OnRequest != nil {
 		s.cfg.OnRequest(exporter, r, m)
 	}
@@ -233,58 +238,90 @@ func (s *Server) response(exporter string, r *http.Request) *Response {
 	return &Response{}
 }
 
-// decode reads a request and says how large its body was on the wire, or with which status to refuse it.
-func (s *Server) decode(w http.ResponseWriter, r *http.Request) (*colmetrics.ExportMetricsServiceRequest, int64, int, error) {
-	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || typ != protobufType {
-		return nil, 0, http.StatusUnsupportedMediaType, fmt.Errorf("content type must be %s, got %q", protobufType, r.Header.Get("Content-Type"))
+// refusal is a request that cannot be accepted, with the status that says so.
+type refusal struct {
+	status int
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func (s *Server) refuse(w http.ResponseWriter, exporter string, err error) {
+	s.counts.refused(exporter)
+	status := http.StatusBadRequest
+	var r *refusal
+	if errors.As(err, &r) {
+		status = r.status
 	}
-	wire := &counter{r: http.MaxBytesReader(w, r.Body, s.cfg.MaxBodyBytes)}
+	fail(w, status, "", "", err.Error())
+}
+
+func (s *Server) tooLarge() error {
+	return &refusal{http.StatusRequestEntityTooLarge, fmt.Errorf("body must be at most %d bytes", s.cfg.MaxBodyBytes)}
+}
+
+// readTimeout bounds how long a client may take to send a request.
+const readTimeout = time.Minute
+
+// read is the body as it came over the wire.
+func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBodyBytes))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, s.tooLarge()
+	case err != nil:
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	// The deadline would otherwise end the request's context while it is being answered.
+	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	return raw, nil
+}
+
+// decode is the request in a body.
+func (s *Server) decode(header http.Header, raw []byte) (*colmetrics.ExportMetricsServiceRequest, error) {
+	if typ, _, err := mime.ParseMediaType(header.Get("Content-Type")); err != nil || typ != protobufType {
+		return nil, &refusal{http.StatusUnsupportedMediaType, fmt.Errorf("content type must be %s, got %q", protobufType, header.Get("Content-Type"))}
+	}
 	var plain io.Reader
-	switch enc := r.Header.Get("Content-Encoding"); enc {
+	switch enc := header.Get("Content-Encoding"); enc {
 	case "", "identity":
-		plain = wire
+		plain = bytes.NewReader(raw)
 	case "gzip":
-		zr, err := gzip.NewReader(wire)
+		zr, err := gzip.NewReader(bytes.NewReader(raw))
 		if err != nil {
-			return nil, 0, http.StatusBadRequest, fmt.Errorf("inflate gzip: %w", err)
+			return nil, fmt.Errorf("inflate gzip: %w", err)
 		}
 		plain = zr
 	case "zstd":
 		// Without concurrency a decoder has no goroutines to wait for.
-		zr, err := zstd.NewReader(wire, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(s.cfg.MaxBodyBytes)+1<<20))
+		zr, err := zstd.NewReader(bytes.NewReader(raw), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(s.cfg.MaxBodyBytes)+1<<20))
 		if err != nil {
-			return nil, 0, http.StatusBadRequest, fmt.Errorf("inflate zstd: %w", err)
+			return nil, fmt.Errorf("inflate zstd: %w", err)
 		}
 		defer zr.Close()
 		plain = zr
 	default:
-		return nil, 0, http.StatusUnsupportedMediaType, fmt.Errorf("content encoding must be gzip, zstd or identity, got %q", enc)
+		return nil, &refusal{http.StatusUnsupportedMediaType, fmt.Errorf("content encoding must be gzip, zstd or identity, got %q", enc)}
 	}
 	body, err := io.ReadAll(io.LimitReader(plain, s.cfg.MaxBodyBytes+1))
-	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large) || int64(len(body)) > s.cfg.MaxBodyBytes:
-		return nil, 0, http.StatusRequestEntityTooLarge, fmt.Errorf("body must be at most %d bytes", s.cfg.MaxBodyBytes)
+	case int64(len(body)) > s.cfg.MaxBodyBytes:
+		return nil, s.tooLarge()
 	case err != nil:
-		return nil, 0, http.StatusBadRequest, fmt.Errorf("read body: %w", err)
+		return nil, fmt.Errorf("inflate body: %w", err)
 	}
 	m := &colmetrics.ExportMetricsServiceRequest{}
 	if err := proto.Unmarshal(body, m); err != nil {
-		return nil, 0, http.StatusBadRequest, fmt.Errorf("decode ExportMetricsServiceRequest: %w", err)
+		return nil, fmt.Errorf("decode ExportMetricsServiceRequest: %w", err)
 	}
-	return m, wire.n, 0, nil
-}
-
-// counter counts what is read through it.
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
+	return m, nil
 }
 
 // fail answers as OTLP demands, with a Status, or with the text of a proxy that knows no OTLP.

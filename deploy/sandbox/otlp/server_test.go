@@ -261,6 +261,26 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+func TestDelayEndsWithTheClient(t *testing.T) {
+	asked := make(chan struct{})
+	s := start(t, otlp.Config{Respond: func(string, *http.Request) *otlp.Response {
+		close(asked)
+		return &otlp.Response{Delay: time.Hour}
+	}})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoint("e"), bytes.NewReader(gauge("cpu", nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestWait(t *testing.T) {
 	s := start(t, otlp.Config{})
 	done := make(chan error, 1)
