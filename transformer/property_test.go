@@ -74,7 +74,7 @@ func randomCell(rng *rand.Rand, typ string) any {
 		return rng.Int64N(5)
 	case "real":
 		if odd {
-			return pick(math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), 1e21, 1e-7, 123456789e300, 5e-324, 0.1+0.2)
+			return pick(math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), 1e21, 1e-7, 123456789e300, 5e-324, 0.30000000000000004)
 		}
 		return float64(rng.IntN(4)) / 2
 	case "decimal":
