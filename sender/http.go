@@ -17,6 +17,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 )
 
@@ -39,17 +40,17 @@ type httpClient struct {
 	now      func() time.Time
 }
 
-func newHTTPClient(e Exporter, version string) (*httpClient, error) {
-	tlsConfig, err := e.TLS.config()
+func newHTTPClient(e config.Exporter, version string) (*httpClient, error) {
+	tlsCfg, err := tlsConfig(e.TLS)
 	if err != nil {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = tlsConfig
+	transport.TLSClientConfig = tlsCfg
 	transport.MaxIdleConnsPerHost = 2 * inFlight // both lanes keep their connections
 	transport.DisableCompression = true          // an answer is a few bytes
 	c := &httpClient{
-		endpoint: e.Endpoint,
+		endpoint: e.Endpoint.Reveal(),
 		header:   http.Header{},
 		now:      time.Now,
 		http: &http.Client{
@@ -61,7 +62,7 @@ func newHTTPClient(e Exporter, version string) (*httpClient, error) {
 	}
 	c.header.Set("User-Agent", "kusto2otlp/"+version)
 	for k, v := range e.Headers {
-		c.header.Set(k, v)
+		c.header.Set(k, v.Reveal())
 	}
 	c.header.Set("Content-Type", contentType)
 	return c, nil

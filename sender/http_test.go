@@ -14,6 +14,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 )
 
@@ -22,8 +23,8 @@ func exchange(t *testing.T, answer http.HandlerFunc) (int64, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(answer)
 	t.Cleanup(srv.Close)
-	c, err := newHTTPClient(Exporter{Name: "prom", Endpoint: srv.URL + "/v1/metrics?key=hunter2", Timeout: time.Second,
-		Headers: map[string]string{"Authorization": "Bearer hunter2"}}, "1.2.3")
+	c, err := newHTTPClient(config.Exporter{Name: "prom", Endpoint: config.Address(srv.URL + "/v1/metrics?key=hunter2"), Timeout: time.Second,
+		Headers: map[string]config.Secret{"Authorization": "Bearer hunter2"}}, "1.2.3")
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	c.now = func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
@@ -172,7 +173,7 @@ func TestSendBroken(t *testing.T) {
 	t.Run("ErrRefused", func(t *testing.T) {
 		srv := httptest.NewServer(http.NotFoundHandler())
 		srv.Close()
-		c, err := newHTTPClient(Exporter{Endpoint: srv.URL + "?key=hunter2", Timeout: time.Second}, "1")
+		c, err := newHTTPClient(config.Exporter{Endpoint: config.Address(srv.URL + "?key=hunter2"), Timeout: time.Second}, "1")
 		require.NoError(t, err)
 		_, _, err = c.Send(context.Background(), nil, "")
 		require.ErrorContains(t, err, "connection refused")
@@ -182,9 +183,9 @@ func TestSendBroken(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Run("ErrCAFile", func(t *testing.T) {
-		_, err := New(Config{Exporters: []Exporter{{Name: "prom", TLS: TLS{CAFile: "http_test.go"}}}})
+		_, err := New(Config{Exporters: []config.Exporter{{Name: "prom", TLS: config.ExporterTLS{CAFile: "http_test.go"}}}})
 		require.EqualError(t, err, `exporter "prom": tls.caFile: http_test.go holds no certificate`)
-		_, err = New(Config{Exporters: []Exporter{{Name: "prom", TLS: TLS{CAFile: "missing.pem"}}}})
+		_, err = New(Config{Exporters: []config.Exporter{{Name: "prom", TLS: config.ExporterTLS{CAFile: "missing.pem"}}}})
 		require.EqualError(t, err, `exporter "prom": tls.caFile: open missing.pem: no such file or directory`)
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/internal/telemetry"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -30,7 +31,7 @@ const (
 // Config is what a sender needs.
 type Config struct {
 	Pipe      *pipe.Pipe
-	Exporters []Exporter
+	Exporters []config.Exporter
 	// Version is the program's, for the User-Agent.
 	Version string
 	// ReplayRetention is how long delivered batches are kept while space allows.
@@ -97,7 +98,7 @@ func (s *Stage) Run(ctx context.Context) error {
 }
 
 // send delivers one batch and reports it.
-func (s *Stage) send(ctx context.Context, e Exporter, c client, m *pipe.Message) error {
+func (s *Stage) send(ctx context.Context, e config.Exporter, c client, m *pipe.Message) error {
 	b, err := parseBatch(m)
 	if err != nil {
 		return pipe.Permanent(err)
@@ -169,7 +170,7 @@ const trimEvery = 5 * time.Second
 
 // trim makes room, until ctx ends, by removing delivered batches that are too old
 // or in the way.
-func (s *Stage) trim(ctx context.Context, e Exporter) {
+func (s *Stage) trim(ctx context.Context, e config.Exporter) {
 	t := time.NewTicker(trimEvery)
 	defer t.Stop()
 	failing := false
@@ -179,7 +180,7 @@ func (s *Stage) trim(ctx context.Context, e Exporter) {
 			return
 		case <-t.C:
 		}
-		err := s.Pipe.Trim(ctx, e.Name, s.Now().Add(-s.ReplayRetention), e.MaxBacklogBytes)
+		err := s.Pipe.Trim(ctx, e.Name, s.Now().Add(-s.ReplayRetention), int64(e.MaxBacklogBytes))
 		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("could not remove delivered batches, trying again", "exporter", e.Name, "error", err)
 		}

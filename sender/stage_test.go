@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/otlptest"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe/pipetest"
@@ -67,7 +68,7 @@ func publish(t *testing.T, p *pipe.Pipe, exporter string, n int, encoding string
 }
 
 // run runs a sender until stop is called.
-func run(t *testing.T, p *pipe.Pipe, exporters ...sender.Exporter) (stop func()) {
+func run(t *testing.T, p *pipe.Pipe, exporters ...config.Exporter) (stop func()) {
 	t.Helper()
 	for i := range exporters {
 		exporters[i].Timeout = 5 * time.Second
@@ -148,7 +149,7 @@ func TestStage(t *testing.T) {
 		e := mustStartEndpoint(t, accept)
 		publish(t, p, "prom", 7, "gzip")
 		publish(t, p, "prom", 8, "")
-		run(t, p, sender.Exporter{Name: "prom", Endpoint: e.url})
+		run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 		require.ElementsMatch(t, []int64{7, 8}, []int64{e.receive(t), e.receive(t)})
 		waitDelivered(t, p, "prom")
 		s, err := p.JS.Stream(t.Context(), schemas.OTLPStream("prom"))
@@ -173,7 +174,7 @@ func TestStage(t *testing.T) {
 			return nil
 		})
 		publish(t, p, "prom", 7, "gzip")
-		run(t, p, sender.Exporter{Name: "prom", Endpoint: e.url})
+		run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 		require.EqualValues(t, 7, e.receive(t))
 		waitDelivered(t, p, "prom")
 		require.EqualValues(t, 4, event(t, p, schemas.EventExported).Attempt)
@@ -191,7 +192,7 @@ func TestStage(t *testing.T) {
 		})
 		publish(t, p, "prom", 7, "gzip")
 		publish(t, p, "prom", 8, "gzip")
-		run(t, p, sender.Exporter{Name: "prom", Endpoint: e.url})
+		run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 		require.EqualValues(t, 8, e.receive(t), "a refused batch does not hold up the next")
 		waitDelivered(t, p, "prom")
 		dead, err := p.Get(t.Context(), schemas.DeadStream, schemas.DeadSubject(schemas.Sender, "monitoring", "times"))
@@ -206,7 +207,7 @@ func TestStage(t *testing.T) {
 		_, err := p.Publish(t.Context(), pipe.Outgoing{Subject: "k2o.otlp.prom.live.whatever", Data: []byte("x")})
 		require.NoError(t, err)
 		publish(t, p, "prom", 8, "gzip")
-		run(t, p, sender.Exporter{Name: "prom", Endpoint: e.url})
+		run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 		require.EqualValues(t, 8, e.receive(t))
 		waitDelivered(t, p, "prom")
 		dead, err := p.Get(t.Context(), schemas.DeadStream, schemas.DeadSubject(schemas.Sender, "", ""))
@@ -225,7 +226,7 @@ func TestIsolation(t *testing.T) {
 	for i := range n {
 		publish(t, p, "dead", i, "gzip")
 	}
-	run(t, p, sender.Exporter{Name: "dead", Endpoint: dead.URL}, sender.Exporter{Name: "prom", Endpoint: e.url})
+	run(t, p, config.Exporter{Name: "dead", Endpoint: config.Address(dead.URL)}, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 	for i := range n {
 		publish(t, p, "prom", i, "gzip")
 		require.EqualValues(t, i, e.receive(t))
@@ -252,10 +253,10 @@ func TestCrashBeforeAck(t *testing.T) {
 	})
 	publish(t, p, "prom", 7, "gzip")
 	// The grace of the test's pipe is 2 s; the request's timeout is longer.
-	stop = run(t, p, sender.Exporter{Name: "prom", Endpoint: e.url})
+	stop = run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 	<-arrived
 	stop()
-	run(t, p, sender.Exporter{Name: "prom", Endpoint: e.url})
+	run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
 	require.EqualValues(t, 7, e.receive(t))
 	waitDelivered(t, p, "prom")
 	require.EqualValues(t, 2, event(t, p, schemas.EventExported).Attempt)
@@ -270,10 +271,10 @@ func TestStageTLS(t *testing.T) {
 	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
 	publish(t, p, "prom", 7, "gzip")
 
-	stop := run(t, p, sender.Exporter{Name: "prom", Endpoint: srv.URL})
+	stop := run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(srv.URL)})
 	require.Contains(t, event(t, p, schemas.EventRetrying).Message, "certificate signed by unknown authority")
 	stop()
-	run(t, p, sender.Exporter{Name: "prom", Endpoint: srv.URL, TLS: sender.TLS{CAFile: ca}})
+	run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(srv.URL), TLS: config.ExporterTLS{CAFile: ca}})
 	<-got
 	waitDelivered(t, p, "prom")
 }
