@@ -12,11 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/telemetry"
-	"github.com/kusto2otlp/kusto2otlp/schemas"
-	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 // publishTimeout bounds the wait for a stream's ack of one message. A leader
@@ -228,21 +225,6 @@ func (p *Pipe) Purge(ctx context.Context, stream, filter string) error {
 		return fmt.Errorf("purge %s: %w", filter, err)
 	}
 	return nil
-}
-
-// Event reports what became of a window. It is published before the message that
-// it is about is acked, so that a report may come twice but is never missing.
-func (p *Pipe) Event(ctx context.Context, e *wire.Event) error {
-	data, err := proto.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode %s event: %w", e.Type, err)
-	}
-	_, err = p.Publish(ctx, Outgoing{
-		Subject: schemas.EventSubject(e.Namespace, e.Name, schemas.EventType(e.Type)),
-		Header:  nats.Header{schemas.HeaderWindow: {e.Window}},
-		Data:    data,
-	})
-	return err
 }
 
 func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }

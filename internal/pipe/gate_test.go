@@ -1,0 +1,44 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestGate(t *testing.T) {
+	now := time.Unix(0, 0)
+	var backlog Backlog
+	var failure error
+	asked := 0
+	g := &Gate{log: slog.New(slog.DiscardHandler), now: func() time.Time { return now },
+		gates: map[string]*gate{"prom": {mark: 1000}},
+		backlog: func(context.Context, string) (Backlog, error) {
+			asked++
+			return backlog, failure
+		}}
+	open := func(bytes uint64) bool {
+		now = now.Add(gateAge)
+		backlog.Bytes = bytes
+		return g.Open(t.Context(), "prom")
+	}
+	require.True(t, open(999))
+	require.False(t, open(1000), "at the mark it closes")
+	require.False(t, open(801), "and stays closed until the backlog has come well below")
+	require.True(t, open(800))
+	require.True(t, open(999))
+
+	before := asked
+	backlog.Bytes = 5000
+	require.True(t, g.Open(t.Context(), "prom"), "an answer is good for a while")
+	require.Equal(t, before, asked)
+
+	require.False(t, open(5000))
+	failure = errors.New("no answer")
+	require.False(t, open(0), "without an answer the last one stands")
+	require.True(t, g.Open(t.Context(), "unknown"))
+}
