@@ -21,8 +21,10 @@ type Fault struct {
 	Header http.Header
 	Body   string
 
-	// Frames overrules the kind of frames that the request asked for.
-	Frames FrameKind
+	// Frames overrules the kind of frames that the request asked for. Replace sends the first fragment
+	// of a table a second time as DataReplace, as progressive answers do: what came before it no longer counts.
+	Frames  FrameKind
+	Replace bool
 
 	// After this many rows, over all tables, or at the end of the last table when there are fewer, do
 	// what Stall, InBand and Cut say.

@@ -61,6 +61,7 @@ func TestFaultFrames(t *testing.T) {
 	}{
 		"Plain":        {fault: sandbox.Fault{Frames: sandbox.Plain}, has: []string{`"FrameType":"DataTable","TableId":1,`, `"row 2499"`}, not: []string{"TableFragment"}},
 		"Progressive":  {fault: sandbox.Fault{Frames: sandbox.Progressive}, has: []string{"TableProgress", `"IsProgressive":true`, `"row 2499"`}},
+		"Replace":      {fault: sandbox.Fault{Frames: sandbox.Progressive, Replace: true}, has: []string{`"DataReplace","TableId":1,"Rows":[[0,"row 0"]`, `"RowCount":2500`}},
 		"InBand":       {fault: sandbox.Fault{InBand: boom, After: 1001}, has: []string{`"row 1000"`, `"RowCount":1001,"OneApiErrors":[{"error"`, `"HasErrors":true`, "boom"}, not: []string{`"row 1001"`}},
 		"InBandFirst":  {fault: sandbox.Fault{InBand: boom}, has: []string{`"RowCount":0,"OneApiErrors"`}, not: []string{"row"}},
 		"InBandLast":   {fault: sandbox.Fault{InBand: boom, After: 1 << 40}, has: []string{`"row 2499"`, `"RowCount":2500,"OneApiErrors"`}},

@@ -21,6 +21,7 @@ type frames struct {
 	newlines     bool
 	placement    Placement
 	fragmentRows int
+	replace      bool // send the first fragment of a table again, as DataReplace
 
 	buf     []byte
 	sent    int64 // bytes handed to w
@@ -54,7 +55,7 @@ func (f *frames) begin(tables int) {
 	f.open(`{"FrameType":"DataSetHeader","IsProgressive":`)
 	f.buf = strconv.AppendBool(f.buf, f.kind == Progressive)
 	f.put(`,"Version":"v2.0","IsFragmented":`)
-	f.buf = strconv.AppendBool(f.buf, f.kind != Plain)
+	f.buf = strconv.AppendBool(f.buf, f.kind == Fragmented)
 	f.put(`,"ErrorReportingPlacement":"` + placementNames[f.placement] + `"}`)
 	f.close()
 
@@ -97,29 +98,42 @@ func (f *frames) table(schema table.Schema) {
 func (f *frames) batch(b *table.Table, from, to int) {
 	for from < to && f.err == nil {
 		n := to
-		if f.kind != Plain {
+		if f.kind == Plain {
+			f.array(b, from, n)
+		} else {
 			n = min(to, from+f.fragmentRows)
-			f.openFragment()
-		}
-		for ; from < n; from++ {
-			if f.comma {
-				f.buf = append(f.buf, ',')
-			}
-			f.comma = true
-			f.buf = appendRow(f.buf, b, from)
-			f.rows++
-			if len(f.buf) >= chunk {
-				f.write()
+			f.fragment("DataAppend", b, from, n)
+			if f.replace && f.rows == 0 {
+				f.fragment("DataReplace", b, from, n)
 			}
 		}
-		if f.kind != Plain {
-			f.closeFragment()
+		f.rows += int64(n - from)
+		from = n
+	}
+}
+
+func (f *frames) fragment(typ string, b *table.Table, from, to int) {
+	f.openFragment(typ)
+	f.array(b, from, to)
+	f.closeFragment()
+}
+
+// array writes the elements of an array of rows that is open.
+func (f *frames) array(b *table.Table, from, to int) {
+	for i := from; i < to && f.err == nil; i++ {
+		if f.comma {
+			f.buf = append(f.buf, ',')
+		}
+		f.comma = true
+		f.buf = appendRow(f.buf, b, i)
+		if len(f.buf) >= chunk {
+			f.write()
 		}
 	}
 }
 
-func (f *frames) openFragment() {
-	f.open(`{"FrameType":"TableFragment","TableFragmentType":"DataAppend","TableId":`)
+func (f *frames) openFragment(typ string) {
+	f.open(`{"FrameType":"TableFragment","TableFragmentType":"` + typ + `","TableId":`)
 	f.buf = strconv.AppendInt(f.buf, int64(f.tableID), 10)
 	f.put(`,"Rows":[`)
 	f.comma = false
@@ -148,7 +162,7 @@ func (f *frames) endTable(failure *Error, rowCountOff int64, completion bool) {
 	}
 	if errs != nil && f.placement == InData {
 		if f.kind != Plain {
-			f.openFragment()
+			f.openFragment("DataAppend")
 		}
 		if f.comma {
 			f.put(",")

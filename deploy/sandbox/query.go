@@ -67,8 +67,11 @@ func (a *answer) run(ctx context.Context) error {
 		req: a.req, kind: kindOf(a.req.Options), newlines: a.req.Options.Newlines,
 		placement: a.req.Options.Placement, fragmentRows: a.s.cfg.FragmentRows,
 	}
-	if a.fault != nil && a.fault.Frames != AsRequested {
-		a.frames.kind = a.fault.Frames
+	if f := a.fault; f != nil {
+		a.frames.replace = f.Replace
+		if f.Frames != AsRequested {
+			a.frames.kind = f.Frames
+		}
 	}
 	for i, t := range result.Tables {
 		if err := a.table(ctx, t, i == len(result.Tables)-1); err != nil {
