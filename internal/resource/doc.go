@@ -12,7 +12,7 @@
 //
 // A watcher must not take a mistake for a wish. While it runs:
 //
-//   - a changed file counts once its content has been the same for a moment, so
+//   - a changed file counts once its content has been the same for 200 ms, so
 //     that a half-written one is not read;
 //   - a document that became invalid keeps the version that was valid, until it
 //     is valid again or gone; so do all documents of a file that is unreadable,
@@ -21,6 +21,11 @@
 //   - a document that is gone, with its file or without, is let go of only when
 //     it has been gone for two seconds: editors, and tools that deploy files,
 //     may delete before they write.
+//
+// The truth is the content, which is read every second; events of the file
+// system only make the reading prompt. So a change takes effect within three
+// seconds on any kind of mount, also when a symlink somewhere in the path is
+// swapped, as Kubernetes does with a ConfigMap.
 //
 // A process that starts knows no earlier version: what is invalid then does not
 // run.

@@ -15,6 +15,7 @@ import (
 func expand(globs []string) ([]string, []Problem) {
 	var paths []string
 	var problems []Problem
+	seen := map[string]bool{}
 	for _, glob := range globs {
 		glob = filepath.Clean(glob)
 		matches := []string{glob}
@@ -27,7 +28,8 @@ func expand(globs []string) ([]string, []Problem) {
 			matches = slices.DeleteFunc(matches, func(m string) bool { return hidden(glob, m) || isDir(m) })
 		}
 		for _, m := range matches {
-			if !slices.Contains(paths, m) {
+			if !seen[m] {
+				seen[m] = true
 				paths = append(paths, m)
 			}
 		}

@@ -3,7 +3,9 @@ package resource
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -50,7 +52,12 @@ func readFile(path string, check Context) file {
 	return parseFile(path, text, check)
 }
 
+// unreadable is a file that says nothing: one that is not there declares
+// nothing, of any other it is not known what it declares.
 func unreadable(path string, err error) file {
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{path: path, problems: []Problem{{File: path, Message: "does not exist"}}}
+	}
 	return file{path: path, unknown: true, problems: []Problem{{File: path, Message: "cannot be read: " + reason(err)}}}
 }
 
@@ -62,12 +69,15 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("is not a file")
+		return nil, errors.New("is not a file")
 	}
-	if info.Size() > strict.MaxBytes {
-		return nil, fmt.Errorf("must not be larger than %s, is %s", strict.Bytes(strict.MaxBytes), strict.Bytes(info.Size()))
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(path)
+	defer func() { _ = f.Close() }()
+	// It may have grown since; Parse refuses what is too large.
+	return io.ReadAll(io.LimitReader(f, strict.MaxBytes+1))
 }
 
 func parseFile(path string, text []byte, check Context) file {

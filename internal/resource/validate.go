@@ -130,7 +130,11 @@ func (c *checker) windows(spec schemas.MetricsExporterSpec) {
 
 func (c *checker) criteria(spec schemas.MetricsExporterSpec) {
 	for _, p := range criteria.Check(spec.Criteria, spec.CriteriaExpression) {
-		c.problem("spec."+p.Field, "%s", p.Message)
+		field := "spec." + p.Field
+		if p.Key != "" {
+			field = strict.Join("spec.criteria", p.Key)
+		}
+		c.problem(field, "%s", p.Message)
 	}
 }
 
@@ -230,5 +234,5 @@ func oneOf[T ~string](c *checker, field string, value T, values ...T) {
 	for i, v := range values {
 		names[i] = string(v)
 	}
-	c.problem(field, "must be %s, got %q", strings.Join(names, " or "), string(value))
+	c.problem(field, "must be %s, got %q", strings.Join(names[:len(names)-1], ", ")+" or "+names[len(names)-1], string(value))
 }
