@@ -59,6 +59,9 @@ var kusto2otlp = (function () {
     if (version !== schemaVersion) return JSON.stringify({ stale: true });
     var db = globals.Cluster.GetDatabase(database);
     if (db == null) return JSON.stringify({ noDatabase: true });
+    // Management commands need the grammar that is left out above: whoever knows them gets them as text.
+    var kind = L.KustoCode.GetKind(text);
+    if (kind !== "Query") return JSON.stringify({ kind: kind });
     var code = L.KustoCode.ParseAndAnalyze(text, globals.WithDatabase(db));
     var out = { kind: code.Kind, analyzed: code.HasSemantics, diagnostics: [] }, failed = !code.HasSemantics;
     each(code.GetDiagnostics(), function (d) {

@@ -149,6 +149,15 @@ func TestAnalyzeErrors(t *testing.T) {
 			t.Fatal("accepted")
 		}
 	})
+	t.Run("Command", func(t *testing.T) {
+		q := mustAnalyze(t, "// tables\n.show tables")
+		if q.Kind != "Command" || q.Err() != nil || q.Root != nil || q.Columns() != nil {
+			t.Fatalf("got %+v", q)
+		}
+		if err := mustAnalyze(t, "print 1; .show tables").Err(); err == nil {
+			t.Fatal("a command after a query was accepted")
+		}
+	})
 	t.Run("OffsetsAreBytes", func(t *testing.T) {
 		q := mustAnalyze(t, "print '𝄞é', nope")
 		d := q.Diagnostics[0]
@@ -381,6 +390,9 @@ func BenchmarkLoad(b *testing.B) {
 
 func BenchmarkAnalyze(b *testing.B) {
 	p, schema := mustOpen(b), mustSchema(b)
+	if _, err := p.Analyze(context.Background(), schema, "TelemetryDB", "print 1"); err != nil {
+		b.Fatal(err) // loads, which is another benchmark
+	}
 	i := 0
 	for b.Loop() {
 		i++

@@ -10,8 +10,11 @@ import (
 type Query struct {
 	Text        string
 	Database    string
-	Kind        string // Query, Command or Directive
 	Diagnostics []Diagnostic
+
+	// Kind is Query; or Command or Directive, of which nothing else is known here: management commands (.show …)
+	// are not analysed.
+	Kind string
 
 	// Root is the bound tree (a QueryBlock), nil when there are errors.
 	Root *Node
@@ -164,7 +167,7 @@ func decode(answer, text, database string) (*Query, *wire, error) {
 			Severity: d.Severity, Code: d.Code, Message: message(d.Message), Position: pos.at(start), Length: end - start,
 		})
 	}
-	if q.Err() != nil {
+	if q.Err() != nil || q.Kind != "Query" {
 		return q, &w, nil
 	}
 	if !w.Analyzed || w.Root == nil {

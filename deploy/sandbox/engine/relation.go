@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
+	"github.com/kusto2otlp/kusto2otlp/internal/kql"
+)
+
+// producer runs a part of a query: it passes its rows to emit, batch after batch, and returns when
+// there are no more. It returns emit's error as it is. emit must not keep a batch. Each run has a state
+// of its own, so one plan may run several times at once.
+type producer func(r *run, emit func(*batch) error) error
+
+// run is one execution of a plan.
+type run struct {
+	ctx    context.Context
+	source Source
+}
+
+// relation is a compiled tabular expression.
+type relation struct {
+	schema  table.Schema
+	produce producer
+}
+
+// need is what later operators make of a relation's rows.
+type need struct {
+	columns map[string]bool // nil: all of them
+	ranges  []TimeRange     // rows outside are dropped later anyway
+}
+
+// with adds the columns that a node's expressions refer to.
+func (d need) with(n *kql.Node) need {
+	if d.columns == nil {
+		return d
+	}
+	out := need{columns: make(map[string]bool), ranges: d.ranges}
+	for name := range d.columns {
+		out.columns[name] = true
+	}
+	addColumns(n, out.columns)
+	return out
+}
+
+// only is what an operator needs that makes its columns anew.
+func only(n *kql.Node) need {
+	d := need{columns: make(map[string]bool)}
+	addColumns(n, d.columns)
+	return d
+}
+
+func addColumns(n *kql.Node, into map[string]bool) {
+	if n.Symbol != nil && n.Symbol.Kind == "Column" {
+		into[n.Symbol.Name] = true
+	}
+	for _, c := range n.Children {
+		addColumns(c, into)
+	}
+}
+
+// schemaOf is the binder's columns as a schema.
+func (c *compiler) schemaOf(n *kql.Node) (table.Schema, error) {
+	var s table.Schema
+	for _, col := range n.Columns {
+		t, err := table.ParseType(col.Type)
+		if err != nil {
+			return nil, c.unsupported(n, fmt.Sprintf("the column %q of type %q", col.Name, col.Type))
+		}
+		s = append(s, table.Field{Name: col.Name, Type: t})
+	}
+	return s, nil
+}
+
+// stage compiles an operator over its input.
+type stage func(c *compiler, op *kql.Node, in *relation) (*relation, error)
+
+// pipes are the operators that follow a |, with what they need of their input. Files of operators
+// add theirs.
+var pipes = map[string]struct {
+	compile stage
+	needs   func(c *compiler, op *kql.Node, after need) need
+}{}
+
+// sources are the tabular expressions that begin a pipe.
+var sources = map[string]func(c *compiler, n *kql.Node, d need) (*relation, error){}
+
+// relation compiles a tabular expression.
+func (c *compiler) relation(n *kql.Node, d need) (*relation, error) {
+	if n.Kind != "PipeExpression" {
+		f, ok := sources[n.Kind]
+		if !ok {
+			return nil, c.unsupported(n, describe(n))
+		}
+		return f(c, n, d)
+	}
+	op := n.Child("Operator")
+	if op.Kind == "UnionOperator" {
+		return c.union(op, append([]*kql.Node{n.Child("Expression")}, op.List("Expressions")...), d)
+	}
+	p, ok := pipes[op.Kind]
+	if !ok {
+		return nil, c.unsupported(op, describe(op))
+	}
+	in, err := c.relation(n.Child("Expression"), p.needs(c, op, d))
+	if err != nil {
+		return nil, err
+	}
+	return p.compile(c, op, in)
+}
+
+// describe names a tabular operator or expression as the user wrote it.
+func describe(n *kql.Node) string {
+	switch {
+	case strings.HasSuffix(n.Kind, "Operator") && len(n.Children) > 0 && n.Children[0].Text != "":
+		return fmt.Sprintf("operator %q", n.Children[0].Text)
+	case n.Kind == "FunctionCallExpression":
+		return fmt.Sprintf("function %q as a table", n.Child("Name").Name)
+	case n.Name != "":
+		return fmt.Sprintf("the table expression %q", n.Name)
+	}
+	return fmt.Sprintf("expression %q as a table", strings.TrimSuffix(n.Kind, "Expression"))
+}
+
+// parameters refuses an operator's `name=value` settings but those allowed; hints change no result.
+func (c *compiler) parameters(op *kql.Node, allowed ...string) (map[string]*kql.Node, error) {
+	out := make(map[string]*kql.Node)
+next:
+	for _, p := range op.List("Parameters") {
+		name := ""
+		if n := p.Child("Name"); n != nil {
+			name = n.Text + n.Name
+		}
+		for _, a := range allowed {
+			if name == a {
+				out[name] = p.Child("Expression")
+				continue next
+			}
+		}
+		if !strings.HasPrefix(name, "hint.") {
+			return nil, c.unsupported(p, fmt.Sprintf("parameter %q of %s", name, describe(op)))
+		}
+	}
+	return out, nil
+}
+
+func init() {
+	sources["NameReference"] = compileName
+	sources["PathExpression"] = compileName
+	sources["ParenthesizedExpression"] = func(c *compiler, n *kql.Node, d need) (*relation, error) {
+		return c.relation(n.Child("Expression"), d)
+	}
+}
+
+// compileName is a table, here or as cluster('…').database('…').Table, or a tabular let.
+func compileName(c *compiler, n *kql.Node, d need) (*relation, error) {
+	if n.Symbol != nil && n.Symbol.Kind == "Variable" && c.tables[n.Symbol.Name] != nil {
+		return c.relation(c.tables[n.Symbol.Name], d)
+	}
+	if n.Symbol == nil || n.Symbol.Kind != "Table" || n.Symbol.Cluster == "" {
+		return nil, c.unsupported(n, describe(n))
+	}
+	all, err := c.schemaOf(n)
+	if err != nil {
+		return nil, err
+	}
+	rel := &relation{}
+	req := ScanRequest{Cluster: n.Symbol.Cluster, Database: n.Symbol.Database, Table: n.Symbol.Name, Now: c.now}
+	for _, f := range all {
+		if d.columns == nil || d.columns[f.Name] {
+			rel.schema = append(rel.schema, f)
+			req.Columns = append(req.Columns, f.Name)
+		}
+	}
+	for _, r := range d.ranges {
+		if i := all.Index(r.Column); i >= 0 && all[i].Type == table.DateTime {
+			req.Ranges = append(req.Ranges, r)
+		}
+	}
+	rel.produce = func(r *run, emit func(*batch) error) error { return scan(r, req, rel.schema, emit) }
+	return rel, nil
+}
+
+// scan passes a source's batches on, with the columns in the order of schema.
+func scan(r *run, req ScanRequest, schema table.Schema, emit func(*batch) error) error {
+	err := r.source.Scan(r.ctx, req, func(t *table.Table) error {
+		if err := r.ctx.Err(); err != nil {
+			return context.Cause(r.ctx)
+		}
+		b := &batch{n: t.Rows()}
+		for _, f := range schema {
+			v := t.Column(f.Name)
+			if v == nil || v.Type != f.Type || v.Len() != b.n {
+				return fmt.Errorf("column %q must be a %v of %d rows", f.Name, f.Type, b.n)
+			}
+			b.cols = append(b.cols, v)
+		}
+		if b.n == 0 {
+			return nil
+		}
+		return emit(b)
+	})
+	var enough *stop
+	if err == nil || errors.As(err, &enough) {
+		return err
+	}
+	return fmt.Errorf("scan table %q: %w", req.Table, err)
+}
+
+// stop ends a scan early: whoever returned it from emit recognises it by its address.
+type stop struct{ _ byte }
+
+func (*stop) Error() string { return "the query has all the rows it needs" }
+
+// collect keeps a relation's rows, at most limit of them.
+func collect(r *run, rel *relation, name string, limit int) (*table.Table, error) {
+	out := table.New("", rel.schema, 0)
+	n := 0
+	err := rel.produce(r, func(b *batch) error {
+		if n += b.n; n > limit {
+			return &LimitError{Operator: name, Limit: limit}
+		}
+		for i := range out.Columns {
+			out.Columns[i].Vec.AppendVector(b.cols[i])
+		}
+		return nil
+	})
+	return out, err
+}
+
+// asBatch is a table as one batch.
+func asBatch(t *table.Table) *batch {
+	b := &batch{n: t.Rows()}
+	for _, c := range t.Columns {
+		b.cols = append(b.cols, c.Vec)
+	}
+	return b
+}
