@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/engine"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/samples"
@@ -71,6 +72,42 @@ func clustersOf(catalog table.Catalog) []kql.Cluster {
 	return clusters
 }
 
+// Query implements Engine.
+func (e *evaluator) Query(ctx context.Context, req *Request) (*Result, error) {
+	q, err := e.analyze(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := limits(q, req.Options)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := engine.Compile(q, engine.Options{Now: req.Now, Parameters: req.Parameters})
+	if err != nil {
+		return nil, evaluation(err)
+	}
+	result := &Result{Limits: limits}
+	run := sync.OnceValues(func() ([]*table.Table, error) { return plan.Run(ctx, e.source) })
+	for i, s := range q.Statements {
+		t := ResultTable{Scan: func(_ context.Context, yield func(*table.Table) error) error {
+			tables, err := run()
+			if err != nil {
+				return evaluation(err)
+			}
+			return yield(tables[i])
+		}}
+		for _, c := range s.Columns {
+			typ, err := table.ParseType(c.Type)
+			if err != nil {
+				return nil, NotSupported(fmt.Sprintf("column %q of type %q", c.Name, c.Type))
+			}
+			t.Schema = append(t.Schema, table.Field{Name: c.Name, Type: typ})
+		}
+		result.Tables = append(result.Tables, t)
+	}
+	return result, nil
+}
+
 func (e *evaluator) close() { e.parser.Close() }
 
 // analyze is the bound query, or the error that Kusto would answer with.
@@ -122,6 +159,22 @@ func diagnose(err error) error {
 	return SemanticError(text)
 }
 
+// evaluation turns an error of the engine into the answer Kusto would give in its place.
+func evaluation(err error) error {
+	var unsupported *engine.UnsupportedError
+	var value *engine.ValueError
+	var limit *engine.LimitError
+	switch {
+	case errors.As(err, &unsupported):
+		return BadRequest(unsupported.Error())
+	case errors.As(err, &value):
+		return SemanticError(value.Error())
+	case errors.As(err, &limit):
+		return LowMemory(limit.Error())
+	}
+	return err
+}
+
 // limits are those of the request, as the query's own `set` statements change them.
 func limits(q *kql.Query, o Options) (*Limits, error) {
 	set := map[string]json.RawMessage{}
@@ -154,16 +207,4 @@ func limits(q *kql.Query, o Options) (*Limits, error) {
 		l.MaxBytes = changed.MaxBytes
 	}
 	return l, nil
-}
-
-// Query implements Engine.
-func (e *evaluator) Query(ctx context.Context, req *Request) (*Result, error) {
-	q, err := e.analyze(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := limits(q, req.Options); err != nil {
-		return nil, err
-	}
-	return nil, NotSupported("evaluating queries")
 }
