@@ -62,8 +62,8 @@ type Transformer struct {
 	work sync.Pool // of *work
 }
 
-// New returns a Transformer. Its error says that the compression is unknown.
-func New(out Output) (*Transformer, error) {
+// NewTransformer returns a Transformer. Its error says that the compression is unknown.
+func NewTransformer(out Output) (*Transformer, error) {
 	if out.Compression == "" {
 		out.Compression = Gzip
 	}

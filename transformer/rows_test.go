@@ -118,7 +118,7 @@ var epoch = time.Date(2025, 6, 25, 10, 0, 0, 0, time.UTC)
 
 func mustNew(tb testing.TB, out Output) *Transformer {
 	tb.Helper()
-	t, err := New(out)
+	t, err := NewTransformer(out)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -378,7 +378,7 @@ func TestResource(t *testing.T) {
 		}
 		require.Equal(t, tt.want, strings.Join(got, " "))
 	}
-	_, err := New(Output{Compression: "brotli"})
+	_, err := NewTransformer(Output{Compression: "brotli"})
 	require.EqualError(t, err, `compression must be gzip, zstd or none, got "brotli"`)
 }
 
