@@ -3,6 +3,9 @@ package sandbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/Azure/azure-kusto-go/azkustodata/kql"
@@ -86,4 +89,34 @@ func TestTooManyQueries(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// Answers share buffers, compressors and the source; none of them may leak into another.
+func TestConcurrentQueries(t *testing.T) {
+	s := start(t, sandbox.Config{FragmentRows: 7, Engine: sandbox.EngineFunc(func(_ context.Context, r *sandbox.Request) (*sandbox.Result, error) {
+		n, err := strconv.Atoi(r.Query)
+		return sandbox.Tables(numbers(n)), err
+	})})
+	c := client(t, s.URL())
+	var wg sync.WaitGroup
+	for n := range 48 {
+		wg.Go(func() {
+			ds, err := c.Query(context.Background(), "D", kql.New("").AddUnsafe(strconv.Itoa(n*10)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			rows := primaries(ds)[0].Rows()
+			if len(rows) != n*10 {
+				t.Errorf("%d rows, want %d", len(rows), n*10)
+			}
+			for i, r := range rows {
+				if got, err := r.StringByName("S"); err != nil || got != fmt.Sprintf("row %d", i) {
+					t.Errorf("row %d of %d: %q, %v", i, len(rows), got, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
