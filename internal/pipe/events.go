@@ -27,10 +27,10 @@ func (p *Pipe) Event(ctx context.Context, e *wire.Event) error {
 	return err
 }
 
-// Watch calls see with every event from now on, in order, until ctx ends. Each
-// watcher sees all events.
+// Watch calls see with every event there is and then with every new one, in
+// order, until ctx ends. Each watcher sees all of them.
 func (p *Pipe) Watch(ctx context.Context, see func(*wire.Event)) error {
-	cons, err := p.JS.OrderedConsumer(ctx, schemas.EventsStream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy})
+	cons, err := p.JS.OrderedConsumer(ctx, schemas.EventsStream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy})
 	if err != nil {
 		return fmt.Errorf("watch events: %w", err)
 	}

@@ -62,3 +62,6 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Close ends it without Run.
+func (s *Server) Close() { _ = s.http.Close(); _ = s.listener.Close() }

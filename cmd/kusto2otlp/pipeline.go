@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/config"
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/internal/resource"
+	"github.com/kusto2otlp/kusto2otlp/internal/telemetry"
+	"github.com/kusto2otlp/kusto2otlp/querier"
+	"github.com/kusto2otlp/kusto2otlp/scheduler"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/sender"
+	"github.com/kusto2otlp/kusto2otlp/transformer"
+)
+
+// closing is the part of the shutdown timeout kept for what comes after the last
+// handler: acks, the embedded server's files.
+const closing = time.Second
+
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	return telemetry.NewLogger(w, cfg.Telemetry.LogLevel.Level(), cfg.Telemetry.LogFormat == config.LogJSON)
+}
+
+// pipeline is the stages of one process and what they stand on.
+type pipeline struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	server  *pipe.Server // nil when nats.url is set
+	pipe    *pipe.Pipe
+	http    *telemetry.Server
+	stages  []stage
+	ready   atomic.Bool
+}
+
+type stage interface {
+	Run(ctx context.Context) error
+}
+
+// runPipeline runs stages until ctx ends or one of them fails.
+func runPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stage, log *slog.Logger) error {
+	p, err := openPipeline(ctx, cfg, stages, log)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	log.Info("running", "version", version, "stages", stages, "config", cfg, "telemetry", p.http.Addr())
+	err = p.Run(ctx)
+	log.Info("stopped")
+	return err
+}
+
+// openPipeline connects everything and starts nothing but the embedded server.
+func openPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stage, log *slog.Logger) (_ *pipeline, err error) {
+	p := &pipeline{cfg: cfg, log: log, metrics: telemetry.NewMetrics()}
+	defer func() {
+		if err != nil {
+			p.Close()
+		}
+	}()
+	// The port first: a second process on the same configuration ends here.
+	if p.http, err = telemetry.Listen(cfg.Telemetry.Listen, p.metrics, p.whyNotReady, log); err != nil {
+		return nil, err
+	}
+	if cfg.NATS.URL == "" {
+		if p.server, err = pipe.StartServer(cfg.DataDir, log); err != nil {
+			return nil, err
+		}
+	}
+	p.pipe, err = pipe.Open(pipe.Config{
+		Server:          p.server,
+		URL:             cfg.NATS.URL.Reveal(),
+		CredentialsFile: cfg.NATS.CredentialsFile,
+		CAFile:          cfg.NATS.TLS.CAFile,
+		CertFile:        cfg.NATS.TLS.CertFile,
+		KeyFile:         cfg.NATS.TLS.KeyFile,
+		Replicas:        cfg.NATS.Replicas,
+		Name:            fmt.Sprintf("kusto2otlp %v", stages),
+		Grace:           max(cfg.ShutdownTimeout-closing, cfg.ShutdownTimeout/2),
+		Logger:          log,
+		Metrics:         p.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	exporters := exporterStreams(cfg)
+	if err = p.pipe.EnsureStreams(ctx, exporters); err != nil {
+		return nil, err
+	}
+	for _, name := range stages {
+		s, err := p.newStage(name, exporters)
+		if err != nil {
+			return nil, err
+		}
+		p.stages = append(p.stages, s)
+	}
+	return p, nil
+}
+
+func exporterStreams(cfg *config.Config) []pipe.ExporterStream {
+	streams := make([]pipe.ExporterStream, len(cfg.Exporters))
+	for i, e := range cfg.Exporters {
+		streams[i] = pipe.ExporterStream{Name: e.Name, MaxBacklogBytes: int64(e.MaxBacklogBytes)}
+	}
+	return streams
+}
+
+func transformed(cfg *config.Config) []transformer.Exporter {
+	exporters := make([]transformer.Exporter, len(cfg.Exporters))
+	for i, e := range cfg.Exporters {
+		exporters[i] = transformer.Exporter{Name: e.Name, Output: transformer.Output{
+			Compression:        transformer.Compression(e.Compression),
+			ServiceVersion:     version,
+			ResourceAttributes: cfg.AttributesOf(e),
+		}}
+	}
+	return exporters
+}
+
+func (p *pipeline) newStage(name schemas.Stage, exporters []pipe.ExporterStream) (stage, error) {
+	cfg, log := p.cfg, p.log
+	switch name {
+	case schemas.Scheduler:
+		return scheduler.New(scheduler.Config{
+			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
+			CatchUp: cfg.CatchUp,
+			Labels:  cfg.Labels,
+			Witness: scheduler.ServerTime(p.pipe.JS),
+			ClusterFor: func(database string) (string, bool) {
+				k, ok := cfg.ClusterFor(database)
+				return k.Name, ok
+			},
+			Source: resource.NewWatcher(resource.WatcherConfig{
+				Globs:   cfg.Resources.Files,
+				Context: resource.Context{Exporters: cfg.ExporterNames(), Databases: cfg.Databases()},
+				Logger:  log,
+			}),
+		})
+	case schemas.Querier:
+		return querier.New(querier.Config{
+			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
+			Clusters: cfg.Kusto, Exporters: cfg.ExporterNames(),
+			Labels: cfg.Labels, LabelParameters: cfg.LabelParameters(),
+			Gate:    p.pipe.NewGate(exporters).Open,
+			Version: version,
+		})
+	case schemas.Transformer:
+		return transformer.New(transformer.Config{
+			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
+			Exporters: transformed(cfg),
+		})
+	case schemas.Sender:
+		return sender.New(sender.Config{
+			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
+			Exporters: cfg.Exporters, Version: version, ReplayRetention: cfg.ReplayRetention,
+		})
+	}
+	return nil, fmt.Errorf("there is no stage %q", name)
+}
+
+// Run runs the stages until ctx ends, and gives them the shutdown timeout then.
+func (p *pipeline) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.http.Run(ctx) })
+	for _, s := range p.stages {
+		g.Go(func() error { return s.Run(ctx) })
+	}
+	p.ready.Store(true)
+	done := make(chan error, 1)
+	go func() { done <- g.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	p.ready.Store(false)
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(p.cfg.ShutdownTimeout):
+		return fmt.Errorf("did not stop within shutdownTimeout (%s); what was under way is done again at the next start", p.cfg.ShutdownTimeout)
+	}
+}
+
+// whyNotReady says why the process cannot work at this moment; nil when it can.
+func (p *pipeline) whyNotReady() error {
+	if !p.ready.Load() {
+		return errors.New("starting or stopping")
+	}
+	if !p.pipe.Connected() {
+		return errors.New("not connected to nats")
+	}
+	return nil
+}
+
+// Close closes what openPipeline opened, the last first.
+func (p *pipeline) Close() {
+	if p.pipe != nil {
+		p.pipe.Close()
+	}
+	if p.server != nil {
+		p.server.Close()
+	}
+	if p.http != nil {
+		p.http.Close()
+	}
+}
