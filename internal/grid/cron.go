@@ -32,7 +32,7 @@ type cron struct {
 // next returns the first tick after t, or the zero time when there is none
 // within the horizon.
 func (c *cron) next(t time.Time) time.Time {
-	from := t.UTC().Truncate(time.Minute).Add(time.Minute)
+	from := t.UTC().Add(time.Nanosecond)
 	for end := from.Add(horizon); from.Before(end); {
 		// While a zone keeps its offset, its clocks are UTC's, shifted.
 		local, until := c.segment(from)
@@ -75,7 +75,12 @@ func (c *cron) last(t time.Time) time.Time {
 func (c *cron) segment(at time.Time) (local, until time.Time) {
 	zoned := at.In(c.zone)
 	_, seconds := zoned.Zone()
-	_, until = zoned.ZoneBounds()
+	if _, until = zoned.ZoneBounds(); !until.IsZero() && !until.After(at) {
+		// On 31 December of a leap year after 2037 ZoneBounds says that the offset
+		// ended at the day's beginning (it takes every year to have 365 days). No
+		// zone changes that day.
+		until = at.Truncate(time.Hour).Add(time.Hour)
+	}
 	return at.Add(time.Duration(seconds) * time.Second), until.UTC()
 }
 
