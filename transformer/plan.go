@@ -49,7 +49,10 @@ func compile(spec *schemas.MetricsExporterSpec, start time.Time) (*plan, error) 
 			return nil, err
 		}
 	}
-	for _, name := range t.LabelColumns {
+	for i, name := range t.LabelColumns {
+		if name == "" {
+			return nil, fmt.Errorf("transform.labelColumns[%d] is empty", i)
+		}
 		// A second attribute of the same key is no valid OTLP, and says nothing new.
 		if !slices.Contains(p.labels, name) {
 			p.labels = append(p.labels, name)

@@ -166,14 +166,19 @@ func (c *column) decode(data []byte) error {
 // the form that its doc comment describes.
 func (c *column) finish(rows int) error {
 	c.kind = kinds[c.typ]
-	n := len(c.index)
+	ints, reals, index := len(c.ints), len(c.reals), len(c.index)
+	// Fields of other types than the column's are ignored, and emptied: below, what
+	// is there is what the column has.
+	n := 0
 	switch c.kind {
 	case 0:
 		return fmt.Errorf("unknown type %q", c.typ)
 	case kindBool, kindInt, kindLong, kindDatetime, kindTimespan:
-		n = len(c.ints)
+		n, c.reals, c.dict, c.index = ints, c.reals[:0], c.dict[:0], c.index[:0]
 	case kindReal:
-		n = len(c.reals)
+		n, c.ints, c.dict, c.index = reals, c.ints[:0], c.dict[:0], c.index[:0]
+	default:
+		n, c.ints, c.reals = index, c.ints[:0], c.reals[:0]
 	}
 	if n != rows {
 		return fmt.Errorf("%d values of type %s for %d rows", n, c.typ, rows)
@@ -215,25 +220,38 @@ func (c *column) checkIndexes() error {
 	if len(c.dict) > len(c.index) {
 		return fmt.Errorf("a dictionary of %d for %d rows", len(c.dict), len(c.index))
 	}
-	if len(c.nulls) > 0 {
+	entries := uint32(len(c.dict))
+	var highest uint32
+	if len(c.nulls) == 0 {
+		for _, i := range c.index {
+			highest = max(highest, i)
+		}
+	} else {
 		// Null and empty are the same everywhere below, which is what Kusto thinks of
 		// its strings too.
-		empty := uint32(len(c.dict))
 		c.dict = append(c.dict, nil)
-		for r := range c.index {
+		for r, i := range c.index {
 			if c.null(r) {
-				c.index[r] = empty
+				c.index[r] = entries
+			} else {
+				highest = max(highest, i)
 			}
 		}
 	}
-	var highest uint32
-	for _, i := range c.index {
-		highest = max(highest, i)
-	}
-	if len(c.index) > 0 && int(highest) >= len(c.dict) {
-		return fmt.Errorf("index %d in a dictionary of %d", highest, len(c.dict))
+	if len(c.index) > 0 && highest >= entries && !c.allNull() {
+		return fmt.Errorf("index %d in a dictionary of %d", highest, entries)
 	}
 	return nil
+}
+
+// allNull reports whether every row is null; only then may the dictionary be empty.
+func (c *column) allNull() bool {
+	for r := range c.index {
+		if !c.null(r) {
+			return false
+		}
+	}
+	return true
 }
 
 var errCut = errors.New("the message is cut or garbled")

@@ -418,6 +418,7 @@ func TestWindowErrors(t *testing.T) {
 		{"ErrBothValues", func(c *schemas.TransformConfig) { c.ValueColumns = []string{"v"} }, "transform: only one of valueColumn and valueColumns may be set"},
 		{"ErrNoTimestamp", func(c *schemas.TransformConfig) { c.TimestampColumn = "" }, "transform.timestampColumn is needed"},
 		{"ErrNoName", func(c *schemas.TransformConfig) { c.MetricNameColumn = "" }, "transform: one of metricNameColumn and defaultMetricName is needed"},
+		{"ErrEmptyLabel", func(c *schemas.TransformConfig) { c.LabelColumns = []string{"L", ""} }, "transform.labelColumns[1] is empty"},
 		{"ErrType", func(c *schemas.TransformConfig) { c.Type = "histogram" }, `transform.type must be gauge or sum, got "histogram"`},
 		{"ErrTemporality", func(c *schemas.TransformConfig) { c.Type, c.Temporality = "sum", "x" }, `transform.temporality must be delta or cumulative, got "x"`},
 		{"ErrNullValue", func(c *schemas.TransformConfig) { c.NullValue = "x" }, `transform.nullValue must be skip, zero or fail, got "x"`},
