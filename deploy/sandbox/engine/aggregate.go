@@ -21,7 +21,7 @@ type aggregator interface {
 // aggregates are the aggregate functions by name: each checks a call's arguments and returns what makes
 // the aggregator, anew for each run.
 var aggregates = map[string]func(c *call) (func() aggregator, error){
-	"count": func(*call) (func() aggregator, error) { return func() aggregator { return &counter{} }, nil },
+	"count": bindCount,
 	"sum":   bindSum,
 	"avg":   bindAvg,
 	"min":   bindExtreme(func(c int) bool { return c < 0 }),
@@ -71,7 +71,14 @@ func (a *conditional) add(ids []int32, args []operand) {
 	a.aggregator.add(a.ids, args[:last])
 }
 
-// counter is count().
+// bindCount is count(); its old form with a predicate is countif's business.
+func bindCount(c *call) (func() aggregator, error) {
+	if len(c.args) != 0 {
+		return nil, c.unsupported("with an argument")
+	}
+	return func() aggregator { return &counter{} }, nil
+}
+
 type counter struct{ n []int64 }
 
 func (a *counter) grow(groups int) { a.n = extend(a.n, groups) }

@@ -55,6 +55,9 @@ func conversion(from, to table.Type) kernel {
 	if from == to {
 		return func(args []operand, n int) (*table.Vector, error) { return args[0].full(n), nil }
 	}
+	if to == table.String && from == table.Dynamic {
+		return liftText(to, func(s string) (string, bool) { return jsonText(s), true })
+	}
 	if to == table.String {
 		return toString(from)
 	}

@@ -129,7 +129,7 @@ func compileExtend(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 		schema, es = append(schema, f), append(es, e)
 	}
 	if len(unnamed) > 0 {
-		return nil, c.unsupported(unnamed[0], "an expression of several columns")
+		return nil, c.unsupported(unnamed[0], "an expression without a column of its own")
 	}
 	return columns(in, schema, es), nil
 }
