@@ -106,31 +106,20 @@ func (t *table) full() bool {
 	return t.estimate >= schemas.RowBatchBytes
 }
 
-// append adds a row, a JSON array that the tokenizer has found valid.
-func (t *table) append(raw []byte) error {
-	t.estimate += t.bound(raw)
-	i, p := 0, 1
-	for {
-		p = skipSpace(raw, p)
-		if raw[p] == ']' {
-			break
-		}
-		end := skipValue(raw, p)
-		if i < len(t.plan) {
-			if c := t.plan[i]; c >= 0 {
-				if err := t.columns[c].append(raw[p:end]); err != nil {
-					return pipe.Permanent(err)
-				}
-			}
-		}
-		i++
-		p = skipSpace(raw, end)
-		if raw[p] == ',' {
-			p++
-		}
+// append adds a row, the JSON text raw with the values in cells.
+func (t *table) append(raw []byte, cells []cell) error {
+	if len(cells) != len(t.plan) {
+		return fmt.Errorf("it has %d values and the table %d columns", len(cells), len(t.plan))
 	}
-	if i != len(t.plan) {
-		return fmt.Errorf("it has %d values and the table %d columns", i, len(t.plan))
+	t.estimate += t.bound(raw)
+	for i, c := range t.plan {
+		if c < 0 {
+			continue
+		}
+		v := &cells[i]
+		if err := t.columns[c].append(raw[v.from:v.to], v.escaped); err != nil {
+			return pipe.Permanent(err)
+		}
 	}
 	t.open++
 	t.rows++

@@ -41,9 +41,9 @@ func (c *column) reset() {
 	c.dict.reset()
 }
 
-// append adds the value of one row, the JSON text raw. Its error is about the
-// value alone.
-func (c *column) append(raw []byte) error {
+// append adds the value of one row, the JSON text raw; escaped says whether it is a
+// string with escapes. Its error is about the value alone.
+func (c *column) append(raw []byte, escaped bool) error {
 	if raw[0] == 'n' {
 		c.null()
 		return nil
@@ -70,7 +70,7 @@ func (c *column) append(raw []byte) error {
 		if raw[0] != '"' {
 			return c.invalid(raw)
 		}
-		c.text(c.unescape(raw))
+		c.text(c.unescape(raw, escaped))
 	case kindDateTime:
 		t, ok := parseDateTime(unquote(raw))
 		if !ok || raw[0] != '"' {
@@ -106,7 +106,7 @@ func (c *column) append(raw []byte) error {
 		}
 		c.text(c.lower(unquote(raw)))
 	case kindDynamic:
-		text, null := c.appendDynamic(raw)
+		text, null := c.appendDynamic(raw, escaped)
 		switch {
 		case null:
 			c.null()
@@ -147,8 +147,8 @@ func (c *column) invalid(raw []byte) error {
 }
 
 // unescape returns the text of a JSON string, raw itself where that is possible.
-func (c *column) unescape(raw []byte) []byte {
-	if !hasEscape(raw) {
+func (c *column) unescape(raw []byte, escaped bool) []byte {
+	if !escaped {
 		return raw[1 : len(raw)-1]
 	}
 	// It was found to be a string; what is left to fail is a lone surrogate, which
@@ -171,8 +171,6 @@ func (c *column) lower(b []byte) []byte {
 	}
 	return b
 }
-
-func hasEscape(b []byte) bool { return bytes.IndexByte(b, '\\') >= 0 }
 
 // unquote returns what is between the quotes of a string of digits and
 // punctuation, which has no reason to be escaped; other values stay as they are.

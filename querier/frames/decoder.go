@@ -52,6 +52,8 @@ type Decoder struct {
 	q      Query
 	json   *jsontext.Decoder
 	in     boundedReader
+	rest   rest
+	reader rowReader
 	tables map[int64]*table // nil for a table that is not primary
 	spare  []column         // whose buffers are free
 	open   *table           // the one with rows in its open batch, if any
@@ -63,17 +65,19 @@ type Decoder struct {
 
 // NewDecoder returns a Decoder.
 func NewDecoder() *Decoder {
-	return &Decoder{json: jsontext.NewDecoder(&boundedReader{}), tables: map[int64]*table{}}
+	d := &Decoder{json: jsontext.NewDecoder(&boundedReader{}), tables: map[int64]*table{}}
+	d.reader.d = d
+	return d
 }
 
 // Decode reads the answer in r to its end. An error is marked as package pipe
 // sorts them; without a mark the same query may work another time.
 func (d *Decoder) Decode(r io.Reader, q Query) (Result, error) {
 	d.q = q
-	d.in = boundedReader{r: r}
+	d.in = boundedReader{r: r, left: maxValue}
 	// Frames name each property once, and nobody is served by a check of it; strings
 	// are checked once per distinct text.
-	d.json.Reset(&d.in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	d.json.Reset(&d.in, lenient...)
 	for _, t := range d.tables {
 		if t != nil {
 			d.spare = append(d.spare, t.columns...)
@@ -82,7 +86,7 @@ func (d *Decoder) Decode(r io.Reader, q Query) (Result, error) {
 	clear(d.tables)
 	d.open, d.owners, d.rows, d.primes, d.done = nil, d.owners[:0], 0, 0, false
 	// A decoder that waits for its next answer must not hold on to the last taker.
-	defer func() { d.q, d.in.r = Query{}, nil }()
+	defer func() { d.q, d.in.r = Query{}, nil; d.reader.release() }()
 	if err := d.answer(); err != nil {
 		return Result{}, d.explain(err)
 	}
@@ -150,8 +154,8 @@ func (d *Decoder) explain(err error) error {
 	return err
 }
 
-// row adds one row to t.
-func (d *Decoder) row(t *table, raw []byte) error {
+// row adds one row to t, the JSON text raw with the values in cells.
+func (d *Decoder) row(t *table, raw []byte, cells []cell) error {
 	if d.open != t || t.open > 0 && !t.fits(raw) {
 		if err := d.flush(); err != nil {
 			return err
@@ -161,7 +165,7 @@ func (d *Decoder) row(t *table, raw []byte) error {
 	if d.q.MaxRows > 0 && d.rows >= d.q.MaxRows {
 		return pipe.Permanent(fmt.Errorf("the answer has more rows than limits.maxRows of %d", d.q.MaxRows))
 	}
-	if err := t.append(raw); err != nil {
+	if err := t.append(raw, cells); err != nil {
 		return fmt.Errorf("row %d: %w", d.rows+1, err)
 	}
 	d.rows++
@@ -214,7 +218,7 @@ func (d *Decoder) expect(kind jsontext.Kind) error {
 		return err
 	}
 	if tok.Kind() != kind {
-		return fmt.Errorf("the answer has %s at byte %d where a %s belongs", tok.Kind(), d.json.InputOffset(), kind)
+		return fmt.Errorf("the answer has %s where a %s belongs", tok.Kind(), kind)
 	}
 	return nil
 }
@@ -243,25 +247,26 @@ func (d *Decoder) skip() error {
 }
 
 // bound lets the next token or value be maxValue bytes long.
-func (d *Decoder) bound() { d.in.limit = d.json.InputOffset() + maxValue }
+func (d *Decoder) bound() { d.in.left = maxValue }
 
 var errValueTooLarge = fmt.Errorf("one value of the answer is longer than %d MiB", maxValue>>20)
 
 // boundedReader keeps the tokenizer from gathering a value without end.
 type boundedReader struct {
-	r     io.Reader
-	n     int64
-	limit int64
-	err   error // of r, other than its end
+	r    io.Reader
+	n    int64 // bytes read so far
+	left int64 // until bound is called again
+	err  error // of r, other than its end
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.n > b.limit {
+	if b.left <= 0 {
 		b.err = errValueTooLarge
 		return 0, b.err
 	}
 	n, err := b.r.Read(p)
 	b.n += int64(n)
+	b.left -= int64(n)
 	if err != nil && err != io.EOF {
 		b.err = err
 	}

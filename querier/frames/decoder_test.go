@@ -3,11 +3,13 @@ package frames_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -282,6 +284,44 @@ func TestReads(t *testing.T) {
 		require.Equal(t, 2, n)
 		require.EqualValues(t, 2, r.Rows)
 	})
+	t.Run("OKManyFragments", func(t *testing.T) {
+		for _, size := range []int{0, 1, 3, 40, 1000} {
+			var b strings.Builder
+			b.WriteString(`[{"FrameType":"TableHeader","TableId":1,"TableKind":"PrimaryResult","Columns":[{"ColumnName":"c0","ColumnType":"long"},{"ColumnName":"c1","ColumnType":"string"}]}`)
+			n := 0
+			for range 50 {
+				b.WriteString(`,{"FrameType":"TableFragment","TableId":1,"Rows":[`)
+				for i := range size {
+					if i > 0 {
+						b.WriteByte(',')
+					}
+					fmt.Fprintf(&b, `[%d,"%s"]`, n, strings.Repeat("x", n%200))
+					n++
+				}
+				b.WriteString(`],"Other":[1]}`)
+			}
+			fmt.Fprintf(&b, `,{"FrameType":"TableCompletion","TableId":1,"RowCount":%d},{"FrameType":"DataSetCompletion","HasErrors":false}]`, n)
+			for name, reader := range map[string]func(io.Reader) io.Reader{
+				"whole": func(r io.Reader) io.Reader { return r }, "half": iotest.HalfReader, "data with EOF": iotest.DataErrReader,
+				"one byte": iotest.OneByteReader, "odd": func(r io.Reader) io.Reader { return oddReader{r} },
+			} {
+				next := 0
+				r, err := frames.NewDecoder().Decode(reader(strings.NewReader(b.String())), frames.Query{Columns: []string{"c0", "c1"}, Take: func(b frames.Batch) error {
+					m := new(wire.RowBatch)
+					require.NoError(t, proto.Unmarshal(b.Data, m))
+					for i, v := range m.Columns[0].Integers {
+						require.EqualValues(t, next, v)
+						require.Equal(t, strings.Repeat("x", next%200), m.Columns[1].Dictionary[m.Columns[1].Indexes[i]])
+						next++
+					}
+					return nil
+				}})
+				require.NoError(t, err, "%s, %d rows a fragment", name, size)
+				require.EqualValues(t, n, r.Rows)
+				require.Equal(t, n, next)
+			}
+		}
+	})
 	t.Run("ErrRead", func(t *testing.T) {
 		_, err := frames.NewDecoder().Decode(iotest.TimeoutReader(strings.NewReader(text)), frames.Query{})
 		require.ErrorIs(t, err, iotest.ErrTimeout)
@@ -298,6 +338,12 @@ func TestReads(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// oddReader reads a few thousand bytes at a time, more than the tokenizer and less
+// than the rows' buffer take.
+type oddReader struct{ r io.Reader }
+
+func (o oddReader) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 4999)]) }
 
 func FuzzFrames(f *testing.F) {
 	f.Add(answer([]string{"long", "string", "datetime", "real", "dynamic", "decimal", "timespan", "guid", "bool"},
@@ -329,6 +375,9 @@ func FuzzFrames(f *testing.F) {
 		})
 		if err != nil {
 			return
+		}
+		if !jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
+			t.Fatal("accepted what is not JSON")
 		}
 		for n := range r.Batches {
 			rows += numbers[n]

@@ -7,16 +7,11 @@ import (
 // appendDynamic appends a dynamic value as compact JSON, and whether it is null.
 // Kusto writes an object or an array either as it is or as a string that holds its
 // text; a string that holds no JSON is a string.
-func (c *column) appendDynamic(raw []byte) (text []byte, null bool) {
+func (c *column) appendDynamic(raw []byte, escaped bool) (text []byte, null bool) {
 	if raw[0] != '"' {
 		return c.compact(raw)
 	}
-	content := raw[1 : len(raw)-1]
-	if hasEscape(raw) {
-		// Invalid UTF-8 and lone surrogates become U+FFFD, and an error that says no more.
-		c.scratch, _ = jsontext.AppendUnquote(c.scratch[:0], raw)
-		content = c.scratch
-	}
+	content := c.unescape(raw, escaped)
 	if couldBeJSON(content) {
 		if text, null := c.compact(content); text != nil || null {
 			return text, null
@@ -31,8 +26,7 @@ func (c *column) compact(raw []byte) (text []byte, null bool) {
 	switch raw[0] {
 	case '{', '[', '"', ' ', '\t', '\r', '\n':
 		var err error
-		c.scratch2, err = jsontext.AppendFormat(c.scratch2[:0], raw,
-			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		c.scratch2, err = jsontext.AppendFormat(c.scratch2[:0], raw, lenient...)
 		if err != nil {
 			return nil, false
 		}

@@ -131,26 +131,11 @@ func (f *frame) rows() error {
 			return fmt.Errorf("%s: %w", f.name(), err)
 		}
 	}
-	if err := f.d.expect('['); err != nil {
+	f.d.reader.take()
+	if err := f.d.reader.read(t); err != nil {
 		return err
 	}
-	for f.d.json.PeekKind() != ']' {
-		raw, err := f.d.value()
-		if err != nil {
-			return err
-		}
-		switch raw.Kind() {
-		case '[':
-			if err := f.d.row(t, raw); err != nil {
-				return fmt.Errorf("table %d: %w", t.id, err)
-			}
-		case '{':
-			return inRows(raw)
-		default:
-			return f.fail("a row is %s, want an array", OneLine(string(raw[:min(len(raw), 64)])))
-		}
-	}
-	return f.d.expect(']')
+	return f.d.reader.handBack()
 }
 
 // inRows reads what stands in the place of a row: an error, whatever is in it.

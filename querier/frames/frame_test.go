@@ -142,7 +142,7 @@ func TestBadFrames(t *testing.T) {
 		"ErrNoTable":       {header + end[1:], "the query answered with no table: its last statement must be a tabular expression", pipe.KindPermanent},
 		"ErrRowTooShort":   {table(fragment("[]"), `,"RowCount":1`) + end, "table 1: row 1: it has 0 values and the table 1 columns", pipe.KindRetry},
 		"ErrRowTooLong":    {table(fragment("[1,2]"), `,"RowCount":1`) + end, "table 1: row 1: it has 2 values and the table 1 columns", pipe.KindRetry},
-		"ErrRowIsNull":     {table(fragment("null"), `,"RowCount":1`) + end, "frame 2 (TableFragment): a row is null, want an array", pipe.KindRetry},
+		"ErrRowIsNull":     {table(fragment("null"), `,"RowCount":1`) + end, "table 1: a row is null, want an array", pipe.KindRetry},
 		"ErrNoHeader":      {header + fragment("[1]")[1:] + end, "frame 1 (TableFragment): a fragment of table 1, which has no header", pipe.KindRetry},
 		"ErrEndOfNoHeader": {header + `{"FrameType":"TableCompletion","TableId":1,"RowCount":0}` + end, "frame 1 (TableCompletion): the end of a table that has no header", pipe.KindRetry},
 		"ErrHeaderTwice": {header + `{"FrameType":"TableHeader","TableId":1,` + columns + `},{"FrameType":"TableHeader","TableId":1,` + columns + `}` + end,
@@ -164,7 +164,7 @@ func TestBadFrames(t *testing.T) {
 		"ErrTableID":          {header + `{"FrameType":"TableHeader","TableId":"x"}` + end, `frame 1 (TableHeader): TableId is "x", want a number`, pipe.KindRetry},
 		"ErrCancelledText":    {header + `{"FrameType":"DataSetCompletion","Cancelled":"x"}` + end, `frame 1 (DataSetCompletion): Cancelled is "x", want true or false`, pipe.KindRetry},
 		"ErrFrameTypeNumber":  {header + `{"FrameType":1}` + end, `frame 1: FrameType is 1, want a string`, pipe.KindRetry},
-		"ErrFrameIsNumber":    {`[1]`, "the answer has number at byte 2 where a { belongs", pipe.KindRetry},
+		"ErrFrameIsNumber":    {`[1]`, "the answer has number where a { belongs", pipe.KindRetry},
 		"ErrUnreadableErrors": {header + `{"FrameType":"DataSetCompletion","OneApiErrors":1}` + end, "kusto reported an error in frame 1 (DataSetCompletion): kusto reported an error that cannot be read: 1", pipe.KindRetry},
 	} {
 		t.Run(name, func(t *testing.T) {
