@@ -22,6 +22,9 @@ const (
 	// maxAhead is how far the clock may be ahead of the second clock.
 	maxAhead = 10 * time.Second
 
+	// heldSleep is how long until the second clock is asked again.
+	heldSleep = time.Second
+
 	// witnessTimeout bounds the wait for the second clock.
 	witnessTimeout = 2 * time.Second
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ var errKilled = errors.New("killed")
 
 // killAt makes a scheduler end at the n-th time it comes to a point: nothing of
 // it does anything after that.
-func killAt(r **running, at point, n int) func(*Scheduler) {
+func killAt(r **running, at point, n int, killed *atomic.Int32) func(*Scheduler) {
 	var mu sync.Mutex
 	dead := false
 	return func(s *Scheduler) {
@@ -36,6 +37,7 @@ func killAt(r **running, at point, n int) func(*Scheduler) {
 			}
 			if !dead {
 				dead = true
+				killed.Add(1)
 				(*r).cancel()
 			}
 			return errKilled
@@ -53,10 +55,11 @@ func TestKilledAnywhere(t *testing.T) {
 			t.Run(fmt.Sprintf("OK %s, time %d", at, n), func(t *testing.T) {
 				s := newStage(t, "2025-06-25T10:00:30Z")
 				document := spec("a", minutely)
+				var killed atomic.Int32
 				live := func() (r *running) {
 					ready := make(chan struct{})
 					r = new(running)
-					kill := killAt(&r, at, n)
+					kill := killAt(&r, at, n, &killed)
 					started := s.startWith(catchUp, func(s *Scheduler) {
 						kill(s)
 						inner := s.probe
@@ -102,6 +105,9 @@ func TestKilledAnywhere(t *testing.T) {
 				// A successor to whoever was killed last.
 				s.start(catchUp, document).settle()
 				s.requireOnce("a", instant("2025-06-25T09:59:00Z"), instant("2025-06-25T15:10:00Z"))
+				if n == 1 {
+					require.NotZero(t, killed.Load())
+				}
 			})
 		}
 	}
@@ -277,15 +283,69 @@ func TestStuck(t *testing.T) {
 	r.settle()
 }
 
-// The stream of jobs is deleted under a running scheduler.
+// The cursor is deleted under a running scheduler, which knows where it was.
 func TestCursorGone(t *testing.T) {
 	s := newStage(t, "2025-06-25T10:00:30Z")
 	r := s.start(nil, spec("a", minutely))
 	r.settle()
 	require.NoError(t, s.pipe.Purge(t.Context(), "K2O_JOBS", ">"))
-	s.clock.advance(time.Minute)
+	s.clock.advance(3 * time.Minute)
 	r.settle()
-	require.Equal(t, []string{"live 09:59:00/10:00:00#1", "live 10:00:00/10:01:00#1"}, s.windows("a"))
+	s.requireOnce("a", instant("2025-06-25T09:59:00Z"), instant("2025-06-25T10:03:00Z"))
+	require.Len(t, s.windows("a"), 4)
+}
+
+// What is declared while a step is under way takes effect after it.
+func TestChangedUnderWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		specs [][]string
+		want  []string
+	}{
+		"OK another spec":   {[][]string{{spec("a", "interval: 5m")}}, []string{"live 10:01:00/10:05:00#2"}},
+		"OK gone":           {[][]string{{spec("b", minutely)}}, nil},
+		"OK gone and back":  {[][]string{{spec("b", minutely)}, {spec("a", "interval: 5m")}}, []string{"live 10:01:00/10:05:00#2"}},
+		"OK there and back": {[][]string{{spec("a", "interval: 5m")}, {spec("a", "interval: 4m")}}, []string{"live 10:01:00/10:04:00#2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, "2025-06-25T10:00:30Z")
+			reached, release := make(chan struct{}), make(chan struct{})
+			var issued atomic.Int32
+			r := s.startWith(nil, func(sch *Scheduler) {
+				sch.probe = func(p point) error {
+					if p == pointIssue && issued.Add(1) == 2 {
+						close(reached)
+						<-release
+					}
+					return nil
+				}
+			}, spec("a", minutely))
+			r.settle()
+			s.clock.advance(time.Minute)
+			<-reached
+			for _, specs := range tt.specs {
+				r.declare(specs...)
+			}
+			close(release)
+			r.settle()
+			s.clock.advance(4 * time.Minute)
+			r.settle()
+			require.Equal(t, append([]string{"live 09:59:00/10:00:00#1", "live 10:00:00/10:01:00#1"}, tt.want...), s.windows("a"))
+		})
+	}
+}
+
+// One that catches up lines up behind those that are due now.
+func TestFairness(t *testing.T) {
+	clock := newTestClock("2025-06-25T10:00:00Z")
+	s := &Scheduler{cfg: Config{Clock: clock}.withDefaults(), entries: map[string]*entry{}}
+	behind := &entry{key: "behind", target: &target{}, index: -1}
+	behind.want = behind.target
+	due := &entry{key: "due", index: -1}
+	s.queue.put(due, clock.Now().Add(-time.Second))
+	s.finish(result{entry: behind, next: clock.Now().Add(-time.Hour)})
+	require.Same(t, due, s.queue.take(clock.Now()))
+	require.Same(t, behind, s.queue.take(clock.Now()))
+	require.Nil(t, s.queue.take(clock.Now()))
 }
 
 // A cursor that this version cannot read is left alone.

@@ -196,6 +196,8 @@ func (s *jobStore) get(ctx context.Context, request getRequest) (*storedMessage,
 	if err != nil {
 		return fail(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
 	answer, err := s.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+schemas.JobsStream, body)
 	if err != nil {
 		return fail(err)

@@ -17,7 +17,8 @@ const (
 	// is finished within the shutdown timeout.
 	stepTimeout = 8 * time.Second
 
-	// ackTimeout bounds the wait for the ack of a batch's first message.
+	// ackTimeout bounds the wait for a message that is read and for the ack of a
+	// batch's first message. A leader change takes about a second.
 	ackTimeout = 2 * time.Second
 
 	// attempts is how often a step starts over at once when another scheduler has

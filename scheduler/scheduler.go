@@ -135,11 +135,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			}
 		}
 		sleep := maxSleep
-		if busy < workers && !s.held {
+		if s.held {
+			sleep = heldSleep
+		} else if busy < workers {
 			sleep = s.queue.wait(now, maxSleep)
 		}
 		timer, stop := s.cfg.Clock.At(now.Add(sleep))
-		if s.idle != nil && busy == 0 && (sleep > 0 || s.held) {
+		if s.idle != nil && busy == 0 && sleep > 0 {
 			s.idle(now, applied, sleep)
 		}
 		select {
