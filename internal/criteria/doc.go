@@ -11,7 +11,8 @@
 // other instances are not known when an expression is checked, and
 // environment == 'production' is simply false where there is no environment.
 // The map labels holds all of them, for names that CEL does not allow as a
-// variable: labels["data-classification"], and it gives "" in the same way.
+// variable (data-classification, namespace) or has itself (type, int, labels):
+// labels["data-classification"], and it gives "" in the same way.
 // Whether a label is there tells "team" in labels, or has(labels.team).
 // Strings compare by case.
 //
