@@ -108,7 +108,7 @@ func TestParse(t *testing.T) {
 		require.Equal(t, schemas.Delta, documents[0].MetricsExporter.Spec.Transform.Temporality)
 	})
 	t.Run("OKValueColumns", func(t *testing.T) {
-		for _, name := range []string{"", "metricNameColumn: n, ", "metricNamePrefix: p, defaultMetricName: m, "} {
+		for _, name := range []string{"defaultMetricName: m, ", "metricNameColumn: n, ", "metricNamePrefix: p, metricNameColumn: n, defaultMetricName: m, "} {
 			text := strings.Replace(minimal("a"), "defaultMetricName: m, valueColumn: v", name+"valueColumns: [MaxMs, MinMs]", 1)
 			documents, problems := resource.Parse("f.yaml", []byte(text), resource.Context{})
 			require.Empty(t, messages(problems))
@@ -172,6 +172,8 @@ func TestInvalid(t *testing.T) {
 		"ErrBodyLong":         {"body: T", "body: " + strings.Repeat("T", 256<<10+1), "f.yaml:8:9: spec.body: must not be longer than 256KiB, has 262145 bytes"},
 		"ErrTransform":        {"transform: {defaultMetricName: m, valueColumn: v, timestampColumn: t}", "suspend: false", "f.yaml:5:3: spec.transform.valueColumn: valueColumn or valueColumns is needed\nf.yaml:5:3: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed\nf.yaml:5:3: spec.transform.timestampColumn: is needed"},
 		"ErrMetricName":       {"defaultMetricName: m, ", "", "f.yaml:9:14: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed"},
+		"ErrNameOfSeveral":    {"defaultMetricName: m, valueColumn: v", "valueColumns: [v]", "f.yaml:9:14: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed"},
+		"ErrNameless":         {"defaultMetricName: m, valueColumn: v", "defaultMetricName: '-', valueColumns: [v]", `f.yaml:9:34: spec.transform.defaultMetricName: must have a letter or digit, got "-"`},
 		"ErrBothValues":       {"valueColumn: v", "valueColumn: v, valueColumns: [w]", "f.yaml:9:67: spec.transform.valueColumns: only one of valueColumn and valueColumns may be set"},
 		"ErrPrefix":           {"valueColumn: v", "valueColumn: v, metricNamePrefix: p", "f.yaml:9:71: spec.transform.metricNamePrefix: applies to valueColumns only"},
 		"ErrTimestamp":        {", timestampColumn: t", "", "f.yaml:9:14: spec.transform.timestampColumn: is needed"},

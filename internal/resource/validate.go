@@ -155,14 +155,15 @@ func (c *checker) transform(t schemas.TransformConfig) {
 	case t.ValueColumn == "" && len(t.ValueColumns) == 0:
 		c.problem(at+"valueColumn", "valueColumn or valueColumns is needed")
 	}
-	if len(t.ValueColumns) == 0 {
-		// Several values have names of their own, made from their columns.
-		if t.MetricNameColumn == "" && t.DefaultMetricName == "" {
-			c.problem(at+"metricNameColumn", "metricNameColumn or defaultMetricName is needed")
-		}
-		if t.MetricNamePrefix != "" {
-			c.problem(at+"metricNamePrefix", "applies to valueColumns only")
-		}
+	// Several values need a name too: theirs are [prefix_]name_column.
+	if t.MetricNameColumn == "" && t.DefaultMetricName == "" {
+		c.problem(at+"metricNameColumn", "metricNameColumn or defaultMetricName is needed")
+	}
+	switch {
+	case len(t.ValueColumns) == 0 && t.MetricNamePrefix != "":
+		c.problem(at+"metricNamePrefix", "applies to valueColumns only")
+	case len(t.ValueColumns) > 0 && t.DefaultMetricName != "" && SnakeCase(t.DefaultMetricName) == "":
+		c.problem(at+"defaultMetricName", "must have a letter or digit, got %q", t.DefaultMetricName)
 	}
 	c.needed(at+"timestampColumn", t.TimestampColumn)
 	c.columns(at+"valueColumns", t.ValueColumns)
