@@ -3,6 +3,7 @@
 "use strict";
 var kusto2otlp = (function () {
   // Completion's grammar takes longer to build than everything else together, and completes nothing here.
+  if (typeof Kusto.Language.Parsing.QueryGrammar.From !== "function") throw new Error("this version has no QueryGrammar.From");
   Kusto.Language.Parsing.QueryGrammar.From = function () { return { QueryBlock: null }; };
 
   var L = Kusto.Language, S = L.Symbols, X = L.Syntax;

@@ -10,7 +10,7 @@ import (
 // Config is what a Parser can be told. The zero value means the defaults.
 type Config struct {
 	CacheSize int           // analyses kept; default 256
-	Timeout   time.Duration // of one analysis, without waiting and loading; default 20 s
+	Timeout   time.Duration // of one analysis, without waiting and loading; default 30 s
 	MaxText   int           // bytes of a query; default 1 MiB
 }
 
@@ -20,7 +20,7 @@ func (c Config) WithDefaults() Config {
 		c.CacheSize = 256
 	}
 	if c.Timeout == 0 {
-		c.Timeout = 20 * time.Second
+		c.Timeout = 30 * time.Second
 	}
 	if c.MaxText == 0 {
 		c.MaxText = 1 << 20

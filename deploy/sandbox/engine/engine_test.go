@@ -283,7 +283,7 @@ func TestUnsupported(t *testing.T) {
 		{`T | take x`, ``},
 		{`let f = (a:long) { a + 1 }; T | extend y = f(x)`, `1:1: the function "f" of a let statement is not supported by the sandbox`},
 		{`set querytrace; T`, `1:1: this set statement is not supported by the sandbox`},
-		{`T | extend y = split(s, "-", 1)`, `1:16: function "split" with an index; write split(…)[0] is not supported by the sandbox`},
+		{`T | extend y = split(s, "-", 1)`, `1:16: function "split" with an index (write split(…)[0]) is not supported by the sandbox`},
 		{`T | order by d`, ``},
 		{`T | sample 5`, `1:5: operator "sample" is not supported by the sandbox`},
 		{`table("T")`, `1:1: function "table" as a table is not supported by the sandbox`},

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -186,6 +185,8 @@ func compileName(c *compiler, n *kql.Node, d need) (*relation, error) {
 
 // scan passes a source's batches on, with the columns in the order of schema.
 func scan(r *run, req ScanRequest, schema table.Schema, emit func(*batch) error) error {
+	// What emit said goes up as it was said, whatever the source makes of it.
+	var ended error
 	err := r.source.Scan(r.ctx, req, func(t *table.Table) error {
 		if err := r.ctx.Err(); err != nil {
 			return context.Cause(r.ctx)
@@ -201,11 +202,14 @@ func scan(r *run, req ScanRequest, schema table.Schema, emit func(*batch) error)
 		if b.n == 0 {
 			return nil
 		}
-		return emit(b)
+		ended = emit(b)
+		return ended
 	})
-	var enough *stop
-	if err == nil || errors.As(err, &enough) {
-		return err
+	switch {
+	case ended != nil:
+		return ended
+	case err == nil:
+		return nil
 	}
 	return fmt.Errorf("scan table %q: %w", req.Table, err)
 }

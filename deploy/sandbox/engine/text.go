@@ -67,7 +67,7 @@ func bindStrlen(c *call) (kernel, error) {
 func bindSplit(c *call) (kernel, error) {
 	switch {
 	case len(c.args) != 2:
-		return nil, c.unsupported("with an index; write split(…)[0]")
+		return nil, c.unsupported("with an index (write split(…)[0])")
 	case c.args[0].typ != table.String || c.args[1].typ != table.String:
 		return nil, c.ofTypes()
 	case c.args[1].konst == nil || c.args[1].konst.Strings[0] == "":
