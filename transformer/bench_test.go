@@ -86,7 +86,7 @@ func BenchmarkEncode(b *testing.B) {
 				b.Fatal(err)
 			}
 			measure(b, w.batch.rows, func() int {
-				if err := w.bind(p); err != nil {
+				if err := w.bind(p, hashing|encoding); err != nil {
 					b.Fatal(err)
 				}
 				w.points.reset(w.batch.rows)
@@ -132,7 +132,7 @@ func BenchmarkCheck(b *testing.B) {
 				r.work.points.reset(r.expected())
 				var ordinal uint64
 				for n := range w.Batches {
-					if err := r.load(n); err != nil {
+					if err := r.load(n, hashing); err != nil {
 						b.Fatal(err)
 					}
 					if err := r.check(ordinal); err != nil {

@@ -10,14 +10,18 @@ import (
 type hash struct{ a, b uint64 }
 
 // Hashes are seeded anew in every process: nobody can prepare rows whose series
-// collide. Names have seeds of their own, so that a name and a label set cannot
-// be mixed up.
+// collide. Names have seeds of their own, so that a name and a label cannot be
+// mixed up.
 var (
 	labelSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 	nameSeeds  = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 )
 
-func hashLabels(encoded []byte) hash {
+// hashLabel hashes an encoded attribute; where there is none, to nothing.
+func hashLabel(encoded []byte) hash {
+	if len(encoded) == 0 {
+		return hash{}
+	}
 	return hash{maphash.Bytes(labelSeeds[0], encoded), maphash.Bytes(labelSeeds[1], encoded)}
 }
 
@@ -67,6 +71,13 @@ func (t *table) reset(n int) {
 		t.slots = make([]slot, size)
 	}
 	t.used = 0
+}
+
+// touch reads what put will read of a key. A table of many megabytes is in no
+// cache; reading ahead for several keys waits once for all of them.
+func (t *table) touch(key hash) uint32 {
+	hi, _ := bits.Mul64(key.a, uint64(len(t.slots)))
+	return t.slots[hi].n
 }
 
 // put stores n under key and returns what was there before. The caller sees to it

@@ -14,17 +14,13 @@ type labelColumn struct {
 	// it gives none. Encoding each entry once and not each row is most of the speed.
 	encoded []byte
 	offsets []uint32
-}
-
-// newLabelColumn returns the labelColumn of a column.
-func newLabelColumn(name string) labelColumn {
-	return labelColumn{key: appendString(nil, keyValueKey, name)}
+	hashes  []hash // of each entry's attribute, where the pass needs them
 }
 
 // bind makes l read the column c and encodes its dictionary.
-func (l *labelColumn) bind(c *column, scratch []byte) []byte {
+func (l *labelColumn) bind(c *column, what task, scratch []byte) []byte {
 	l.col = c
-	l.encoded, l.offsets = l.encoded[:0], append(l.offsets[:0], 0)
+	l.encoded, l.offsets, l.hashes = l.encoded[:0], append(l.offsets[:0], 0), l.hashes[:0]
 	for _, text := range c.dict {
 		switch c.kind {
 		case kindDecimal:
@@ -36,8 +32,12 @@ func (l *labelColumn) bind(c *column, scratch []byte) []byte {
 		default:
 			scratch = appendUTF8(scratch[:0], text)
 		}
+		from := len(l.encoded)
 		l.encoded = appendAttribute(l.encoded, l.key, scratch)
 		l.offsets = append(l.offsets, uint32(len(l.encoded)))
+		if what&hashing != 0 {
+			l.hashes = append(l.hashes, hashLabel(l.encoded[from:]))
+		}
 	}
 	return scratch
 }
@@ -55,6 +55,16 @@ func (l *labelColumn) append(dst []byte, r int) []byte {
 	}
 	var text [64]byte
 	return appendAttribute(dst, l.key, appendScalar(text[:0], c, r))
+}
+
+// hash returns the hash of the attribute that append writes.
+func (l *labelColumn) hash(r int) hash {
+	switch l.col.kind {
+	case kindString, kindDecimal, kindGUID, kindDynamic:
+		return l.hashes[l.col.index[r]]
+	}
+	var encoded [256]byte
+	return hashLabel(l.append(encoded[:0], r))
 }
 
 // same reports whether two rows give the same attribute. It may take equal ones

@@ -32,8 +32,16 @@ type labelSet struct {
 	hash   hash
 }
 
-// index finds the label sets of a batch's rows and encodes them.
-func (s *labelSets) index(rows int, labels []labelColumn) {
+// task is what a pass over a batch needs of it.
+type task uint8
+
+const (
+	hashing  task = 1 << iota // to find duplicates
+	encoding                  // to write points
+)
+
+// index finds the label sets of a batch's rows and hashes or encodes them, or both.
+func (s *labelSets) index(rows int, labels []labelColumn, what task) {
 	s.sets, s.arena, s.keys = s.sets[:0], s.arena[:0], s.keys[:0]
 	s.of = slices.Grow(s.of[:0], rows)[:rows]
 	s.rowKeys = slices.Grow(s.rowKeys[:0], rows)[:rows]
@@ -57,7 +65,7 @@ func (s *labelSets) index(rows int, labels []labelColumn) {
 				s.slots[i] = uint32(len(s.sets)) + 1
 				s.of[r] = uint32(len(s.sets))
 				s.keys = append(s.keys, key)
-				s.add(r, labels)
+				s.add(r, labels, what)
 				break
 			}
 			if n--; s.keys[n] == key && (exact || same(labels, r, int(s.sets[n].row))) {
@@ -164,14 +172,25 @@ func same(labels []labelColumn, a, b int) bool {
 	return true
 }
 
-// add encodes the label set of a row.
-func (s *labelSets) add(r int, labels []labelColumn) {
-	offset := len(s.arena)
-	s.arena = appendLabels(s.arena, labels, r)
-	encoded := s.arena[offset:]
-	set := labelSet{row: uint32(r), offset: int32(offset), size: uint32(len(encoded)), hash: hashLabels(encoded)}
-	if len(s.arena) > s.maxArena {
-		s.arena, set.offset = s.arena[:offset], -1
+// add adds the label set of a row.
+func (s *labelSets) add(r int, labels []labelColumn, what task) {
+	set := labelSet{row: uint32(r)}
+	if what&hashing != 0 {
+		// The sum of its attributes' hashes, each of which has its key in it: the hash of
+		// a text that many sets share is made once.
+		for i := range labels {
+			h := labels[i].hash(r)
+			set.hash.a += h.a
+			set.hash.b += h.b
+		}
+	}
+	if what&encoding != 0 {
+		offset := len(s.arena)
+		s.arena = appendLabels(s.arena, labels, r)
+		set.offset, set.size = int32(offset), uint32(len(s.arena)-offset)
+		if len(s.arena) > s.maxArena {
+			s.arena, set.offset = s.arena[:offset], -1
+		}
 	}
 	s.sets = append(s.sets, set)
 }

@@ -96,7 +96,7 @@ func (r *windowRun) do() error {
 	}
 	var ordinal uint64
 	for n := range r.w.Batches {
-		if err := r.load(n); err != nil {
+		if err := r.load(n, hashing); err != nil {
 			return err
 		}
 		if err := r.check(ordinal); err != nil {
@@ -111,7 +111,7 @@ func (r *windowRun) do() error {
 	r.work.points, r.series = table{}, table{}
 	ordinal = 0
 	for n := range r.w.Batches {
-		if err := r.load(n); err != nil {
+		if err := r.load(n, encoding); err != nil {
 			return err
 		}
 		r.work.build(r.plan, ordinal, r.superseded)
@@ -125,7 +125,7 @@ func (r *windowRun) do() error {
 
 // single does a window of one batch, which is decoded once.
 func (r *windowRun) single() error {
-	if err := r.load(0); err != nil {
+	if err := r.load(0, hashing|encoding); err != nil {
 		return err
 	}
 	if err := r.check(0); err != nil {
@@ -153,12 +153,12 @@ func (r *windowRun) ordinals() uint64 {
 	return uint64(r.work.batch.rows) * uint64(len(r.plan.values))
 }
 
-func (r *windowRun) load(n int) error {
+func (r *windowRun) load(n int, what task) error {
 	data, err := r.w.Batch(n)
 	if err != nil {
 		return err
 	}
-	if err := r.work.load(r.plan, data); err != nil {
+	if err := r.work.load(r.plan, data, what); err != nil {
 		return pipe.Permanent(fmt.Errorf("row batch %d: %w", n, err))
 	}
 	return nil
@@ -174,7 +174,7 @@ func (r *windowRun) check(first uint64) error {
 	}
 	w.begin()
 	ordinal := uint32(first)
-	single, maxSeries := r.w.Batches == 1, r.plan.maxSeries
+	single := r.w.Batches == 1
 	for row := range w.batch.rows {
 		metrics := w.rowMetrics(row)
 		if why := w.rowReason(row, metrics); why != accepted {
@@ -189,23 +189,58 @@ func (r *windowRun) check(first uint64) error {
 					return err
 				}
 			} else {
-				series := labels.and(w.metrics[m].hash)
-				if before, ok := w.points.put(series.at(w.time.ints[row]), ordinal); ok {
-					r.supersede(before, row, w.metrics[m].name)
-				}
 				if single {
 					w.add(row, v, m, n.bits)
 				}
-				if maxSeries > 0 {
-					if r.series.put(series, 0); int64(r.series.used) > maxSeries {
-						return pipe.Permanent(fmt.Errorf("the window has more than %d series (limits.maxSeries)", r.plan.maxSeries))
-					}
-				}
+				w.candidates = append(w.candidates, candidate{
+					series: labels.and(w.metrics[m].hash), ordinal: ordinal, row: uint32(row), metric: uint32(m)})
 			}
 			ordinal++
 		}
+		if len(w.candidates) >= candidates {
+			if err := r.settle(); err != nil {
+				return err
+			}
+		}
 	}
+	err := r.settle()
 	r.result.Rows += uint64(w.batch.rows)
+	return err
+}
+
+// candidates is for how many points the table is read at a time.
+const candidates = 64
+
+// candidate is a point that may supersede another.
+type candidate struct {
+	series               hash
+	ordinal, row, metric uint32
+}
+
+// settle looks up the collected candidates.
+func (r *windowRun) settle() error {
+	w := r.work
+	keys := w.keys[:0]
+	var sum uint32
+	for i := range w.candidates {
+		c := &w.candidates[i]
+		key := c.series.at(w.time.ints[c.row])
+		keys = append(keys, key)
+		sum += w.points.touch(key)
+	}
+	w.touched = sum // keeps the reads from being left out
+	for i, key := range keys {
+		c := &w.candidates[i]
+		if before, ok := w.points.put(key, c.ordinal); ok {
+			r.supersede(before, int(c.row), w.metrics[c.metric].name)
+		}
+		if most := r.plan.maxSeries; most > 0 {
+			if r.series.put(c.series, 0); int64(r.series.used) > most {
+				return pipe.Permanent(fmt.Errorf("the window has more than %d series (limits.maxSeries)", most))
+			}
+		}
+	}
+	w.keys, w.candidates = keys, w.candidates[:0]
 	return nil
 }
 

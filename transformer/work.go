@@ -28,8 +28,14 @@ type work struct {
 	byName   map[string]int32
 	appeared []int32 // metrics that have points, in order of first appearance
 
-	points   table // last ordinal of each name, label set and time
-	order    order
+	points table // last ordinal of each name, label set and time
+	order  order
+
+	// Points on their way into that table.
+	candidates []candidate
+	keys       []hash
+	touched    uint32
+
 	chunks   encoder
 	compress compressor
 	scratch  []byte
@@ -44,15 +50,15 @@ type metric struct {
 
 // load decodes a row batch and binds its columns. An error is one that the same
 // batch gives again.
-func (w *work) load(p *plan, data []byte) error {
+func (w *work) load(p *plan, data []byte, what task) error {
 	if err := w.batch.decode(data); err != nil {
 		return fmt.Errorf("decode row batch: %w", err)
 	}
-	return w.bind(p)
+	return w.bind(p, what)
 }
 
 // bind prepares the decoded batch's columns.
-func (w *work) bind(p *plan) error {
+func (w *work) bind(p *plan, what task) error {
 	// An answer without rows may come without columns too.
 	if len(w.batch.columns) == 0 {
 		return nil
@@ -69,9 +75,9 @@ func (w *work) bind(p *plan) error {
 	for i, name := range p.labels {
 		l := &w.labels[i]
 		l.key = appendString(l.key[:0], keyValueKey, valid(name))
-		w.scratch = l.bind(w.batch.find(name), w.scratch)
+		w.scratch = l.bind(w.batch.find(name), what, w.scratch)
 	}
-	w.sets.index(w.batch.rows, w.labels)
+	w.sets.index(w.batch.rows, w.labels, what)
 	w.nameMetrics(p)
 	return nil
 }
@@ -166,6 +172,7 @@ func (w *work) build(p *plan, first uint64, superseded bitset) {
 
 // begin starts the list of points anew.
 func (w *work) begin() {
+	w.candidates = w.candidates[:0]
 	w.order.points = slices.Grow(w.order.points[:0], w.batch.rows*len(w.values))
 	w.appeared = w.appeared[:0]
 	for i := range w.metrics {
