@@ -108,9 +108,9 @@ func TestAtomicBatch(t *testing.T) {
 
 	t.Run("OK of many at once with the same expectation one wins", func(t *testing.T) {
 		expected := second
-		for round := range 50 {
+		for round := range 20 {
 			var wg sync.WaitGroup
-			acks := make([]*jetstreamext.BatchAck, 8)
+			acks := make([]*jetstreamext.BatchAck, 6)
 			for i := range acks {
 				wg.Go(func() {
 					acks[i], _ = batch(subject, expected, fmt.Sprintf("k2o.job.r.%d.%d", round, i), fmt.Sprintf("k2o.job.r.%d.%d.x", round, i))

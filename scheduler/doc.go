@@ -23,10 +23,10 @@
 // Events go to another stream and so cannot be in the batch.
 //
 //   - A skipped event is published, and its ack awaited, before the cursor
-//     passes its range. A scheduler killed in between has reported windows that
-//     its successor will skip too, or, if it was given a longer catchUp
-//     meanwhile, issue after all: what a later event says of a window overrules
-//     a skip.
+//     passes its range. A scheduler that is killed or refused in between has
+//     reported windows that another skips too, in a range of its own; or issues
+//     after all, if it has a longer catchUp or was a moment earlier. So whatever
+//     else is reported of a window overrules a skip.
 //   - A planned event is published after the batch, so that there is none for a
 //     window that was never issued: a ledger would wait for it for ever. Whoever
 //     reads a cursor that it did not write (after a start, a refusal or a lost
@@ -34,7 +34,8 @@
 //     the stream, before it issues anything. A job that is gone by then has been
 //     handled by a querier, and reported by it.
 //
-// Both come at least once. Their message ids keep most repetitions out.
+// Both come at least once, a planned event maybe after those of the stages that
+// follow. Their message ids keep most repetitions out.
 //
 // # Generations
 //

@@ -19,7 +19,7 @@ const (
 
 	// ackTimeout bounds the wait for a message that is read and for the ack of a
 	// batch's first message. A leader change takes about a second.
-	ackTimeout = 2 * time.Second
+	ackTimeout = 3 * time.Second
 
 	// attempts is how often a step starts over at once when another scheduler has
 	// moved the cursor.

@@ -319,14 +319,14 @@ func TestClockSteps(t *testing.T) {
 func TestManyResources(t *testing.T) {
 	s := newStage(t, "2025-06-25T10:00:30Z")
 	var specs []string
-	for i := range 200 {
+	for i := range 100 {
 		specs = append(specs, spec(fmt.Sprintf("a%d", i), minutely))
 	}
 	r := s.start(nil, specs...)
 	r.settle()
 	s.clock.advance(2 * time.Minute)
 	r.settle()
-	for i := range 200 {
+	for i := range 100 {
 		require.Len(t, s.windows(fmt.Sprintf("a%d", i)), 3)
 	}
 }
