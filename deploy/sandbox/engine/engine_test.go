@@ -257,7 +257,7 @@ func TestOperators(t *testing.T) {
 		{`range t from datetime(2025-06-25) to datetime(2025-06-25T01:00) step 30m`, "2025-06-25T00:00:00.0000000Z\n2025-06-25T00:30:00.0000000Z\n2025-06-25T01:00:00.0000000Z"},
 		{`range x from 9223372036854775806 to 9223372036854775807 step 1 | count`, "2"},
 		{`datatable(a:int, b:real, c:dynamic, d:decimal)[1, 2, dynamic({"z": 1}), decimal(1.50)]`, `1|2.0|{"z":1}|1.50`},
-		{`set notruncation; print 1`, "1"},
+		{`set notruncation; set truncationmaxrecords = 5; print 1`, "1"},
 		{`print 1; print 2`, "2"},
 	})
 }

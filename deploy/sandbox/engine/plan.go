@@ -54,8 +54,7 @@ func Compile(q *kql.Query, opts Options) (*Plan, error) {
 		switch s.Kind {
 		case "QueryParametersStatement":
 		case "SetOptionStatement":
-			// The limit it lifts is the server's.
-			if name := s.Child("Name"); name == nil || name.Name+name.Text != "notruncation" {
+			if name := s.Child("Name"); name == nil || !serverOptions[name.Name] {
 				return nil, c.unsupported(s, "this set statement")
 			}
 		case "LetStatement":
@@ -85,6 +84,9 @@ func Compile(q *kql.Query, opts Options) (*Plan, error) {
 	}
 	return p, nil
 }
+
+// serverOptions are the options of `set` that bound the answer, which is the server's business.
+var serverOptions = map[string]bool{"notruncation": true, "truncationmaxrecords": true, "truncationmaxsize": true}
 
 // parameterValues binds the declared parameters: the request's value, else the default.
 func (c *compiler) parameterValues() error {
@@ -138,7 +140,33 @@ func (c *compiler) let(s *kql.Node) error {
 	return nil
 }
 
-// Run evaluates the statements over a source's tables: one result for each, in order.
+// Schemas are the columns of the results, one for each tabular statement.
+func (p *Plan) Schemas() []table.Schema {
+	var out []table.Schema
+	for _, s := range p.statements {
+		out = append(out, s.schema)
+	}
+	return out
+}
+
+// Scan evaluates statement i and calls yield with its rows, batch after batch, so that an answer of any
+// size takes little memory. A batch's memory is only valid until yield returns. An error of yield
+// ends the query and is returned as it is.
+func (p *Plan) Scan(ctx context.Context, i int, source Source, yield func(*table.Table) error) error {
+	s := p.statements[i]
+	return s.produce(&run{ctx: ctx, source: source}, func(b *batch) error {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		t := &table.Table{Columns: make([]table.Column, len(b.cols))}
+		for j, v := range b.cols {
+			t.Columns[j] = table.Column{Name: s.schema[j].Name, Vec: v}
+		}
+		return yield(t)
+	})
+}
+
+// Run evaluates all statements and keeps their rows: one table for each, in order.
 func (p *Plan) Run(ctx context.Context, source Source) ([]*table.Table, error) {
 	r := &run{ctx: ctx, source: source}
 	var out []*table.Table

@@ -382,6 +382,37 @@ func TestBatchesAreNotKept(t *testing.T) {
 	}
 }
 
+func TestPlanScan(t *testing.T) {
+	w := mustWorld(t, []*table.Table{serviceTelemetry(3*tablesBatch, now)})
+	p, err := Compile(w.analyze(`print a = 1; ServiceTelemetry | where Status == 200 | project Timestamp, Status`), Options{Now: now, MaxRows: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Schemas(); len(s) != 2 || fmt.Sprint(s[0], s[1]) != "[{a long}] [{Timestamp datetime} {Status long}]" {
+		t.Errorf("the schemas are %v", s)
+	}
+	rows, batches := 0, 0
+	err = p.Scan(context.Background(), 1, w.tables, func(b *table.Table) error {
+		rows, batches = rows+b.Rows(), batches+1
+		return b.Validate()
+	})
+	// More rows than MaxRows, which bounds what is remembered: nothing is.
+	if err != nil || rows != tablesBatch || batches != 3 {
+		t.Errorf("got %d rows in %d batches: %v", rows, batches, err)
+	}
+	enough := errors.New("enough")
+	if err := p.Scan(context.Background(), 1, w.tables, func(*table.Table) error { return enough }); err != enough {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(enough)
+	for i := range 2 {
+		if err := p.Scan(ctx, i, w.tables, func(*table.Table) error { return nil }); !errors.Is(err, enough) && !errors.Is(err, context.Canceled) {
+			t.Errorf("statement %d: got %v", i, err)
+		}
+	}
+}
+
 func TestConcurrent(t *testing.T) {
 	w := mustWorld(t, []*table.Table{serviceTelemetry(20000, now)})
 	p, err := Compile(w.analyze(`ServiceTelemetry | where Status != 201 | summarize n = count(), avg(ResponseTimeMs) by ServiceName, Environment, tolower(ServiceName), bin(Timestamp, 1s) | order by n, ServiceName | take 20`), Options{Now: now})
