@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(asProgram) {
 	case "":
 		os.Exit(m.Run())
+	case "servers":
+		os.Exit(serveForBenchmark())
 	default:
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
