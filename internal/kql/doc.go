@@ -15,4 +15,7 @@
 // and kept until [Parser.Close]. It does one thing at a time: analyses queue for it. One that
 // outlives its context or [Config.Timeout] is interrupted and its engine thrown away, as an
 // interrupted script may have left anything half done; the next analysis loads a new one.
+//
+// Under the race detector the JavaScript engine, which is C translated to Go, is hundreds of times
+// slower. `go test -race -tags fastparser -gcflags='modernc.org/...=-race=false'` leaves it alone, and only it.
 package kql

@@ -16,6 +16,9 @@ var shared = sync.OnceValues(func() (*Parser, error) { return Open(Config{}) })
 
 func mustOpen(tb testing.TB) *Parser {
 	tb.Helper()
+	if slowParser {
+		tb.Skip("the parser is far too slow with the race detector in it: see race_on_test.go")
+	}
 	p, err := shared()
 	if err != nil {
 		tb.Fatal(err)
@@ -247,6 +250,9 @@ func TestAnalyzeCache(t *testing.T) {
 }
 
 func TestAnalyzeInterrupted(t *testing.T) {
+	if slowParser {
+		t.Skip("the parser is far too slow with the race detector in it: see race_on_test.go")
+	}
 	p, err := Open(Config{})
 	if err != nil {
 		t.Fatal(err)

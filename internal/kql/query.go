@@ -3,6 +3,7 @@ package kql
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Query is one analysed text. It is shared between all who ask for the same analysis, and so must
@@ -45,6 +46,10 @@ func (q *Query) Err() error {
 		return nil
 	}
 	return &SemanticError{Diagnostics: errs}
+}
+
+func (q *Query) refused() bool {
+	return slices.ContainsFunc(q.Diagnostics, func(d Diagnostic) bool { return d.Severity == "Error" })
 }
 
 // Columns are the names and types of the last statement's result, nil when there is none.
@@ -167,7 +172,7 @@ func decode(answer, text, database string) (*Query, *wire, error) {
 			Severity: d.Severity, Code: d.Code, Message: message(d.Message), Position: pos.at(start), Length: end - start,
 		})
 	}
-	if q.Err() != nil || q.Kind != "Query" {
+	if q.refused() || q.Kind != "Query" {
 		return q, &w, nil
 	}
 	if !w.Analyzed || w.Root == nil {

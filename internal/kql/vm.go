@@ -27,7 +27,7 @@ func newVM(ctx context.Context, script string) (*vm, error) {
 	js.SetMemoryLimit(vmMemory)
 	// The context is the only clock.
 	if err := js.SetEvalTimeout(0); err != nil {
-		js.Close()
+		_ = js.Close()
 		return nil, fmt.Errorf("start the javascript engine: %w", err)
 	}
 	v := &vm{js: js}

@@ -169,12 +169,12 @@ func bindModulo(c *call) (kernel, error) {
 }
 
 func bindMinus(c *call) (kernel, error) {
-	switch t := c.args[0].typ; {
-	case t == table.Int:
+	switch c.args[0].typ {
+	case table.Int:
 		return lift1(c.typ, func(a int64) (int64, bool) { return int64(int32(-a)), true }), nil
-	case t == table.Long, t == table.TimeSpan:
+	case table.Long, table.TimeSpan:
 		return lift1(c.typ, func(a int64) (int64, bool) { return -a, true }), nil
-	case t == table.Real:
+	case table.Real:
 		return lift1(c.typ, func(a float64) (float64, bool) { return -a, true }), nil
 	}
 	return nil, c.ofTypes()

@@ -28,6 +28,9 @@ type world struct {
 // mustWorld has the tables under "local/TelemetryDB/<name>", and again under each of other clusters.
 func mustWorld(tb testing.TB, tables []*table.Table, clusters ...string) *world {
 	tb.Helper()
+	if slowParser {
+		tb.Skip("the parser is far too slow with the race detector in it: see race_on_test.go")
+	}
 	w := &world{tb: tb, tables: Tables{}}
 	var all []kql.Cluster
 	for _, cluster := range append([]string{"local"}, clusters...) {
@@ -349,14 +352,6 @@ func TestParameters(t *testing.T) {
 			t.Errorf("%v\ngot  %v\nwant %s", tt.params, err, tt.want)
 		}
 	}
-}
-
-func ticks(s string) int64 {
-	t, ok := parseDateTime(s)
-	if !ok {
-		panic(s)
-	}
-	return t
 }
 
 func fmtRange(r TimeRange) string {

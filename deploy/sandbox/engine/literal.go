@@ -226,7 +226,8 @@ func parseLiteral(t table.Type, text string) (*table.Vector, error) {
 	}
 	if name, inner, ok := strings.Cut(s, "("); ok && strings.HasSuffix(inner, ")") {
 		called, err := table.ParseType(strings.TrimSpace(name))
-		if err != nil || called != t && !(t == table.Long && called == table.Int || t == table.Real && (called == table.Long || called == table.Int)) {
+		fits := called == t || t == table.Long && called == table.Int || t == table.Real && integral(called)
+		if err != nil || !fits {
 			return nil, fmt.Errorf("%q is no %v", text, t)
 		}
 		s = inner[:len(inner)-1]

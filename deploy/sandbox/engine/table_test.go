@@ -401,7 +401,7 @@ func TestPlanScan(t *testing.T) {
 		t.Errorf("got %d rows in %d batches: %v", rows, batches, err)
 	}
 	enough := errors.New("enough")
-	if err := p.Scan(context.Background(), 1, w.tables, func(*table.Table) error { return enough }); err != enough {
+	if err := p.Scan(context.Background(), 1, w.tables, func(*table.Table) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())

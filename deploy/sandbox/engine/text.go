@@ -123,7 +123,8 @@ func hasTerm(s, term string) bool {
 		i += from
 		before, _ := utf8.DecodeLastRuneInString(s[:i])
 		after, _ := utf8.DecodeRuneInString(s[i+len(term):])
-		if !(inTerm(before) && inTerm(first)) && !(inTerm(after) && inTerm(last)) {
+		longer := inTerm(before) && inTerm(first) || inTerm(after) && inTerm(last)
+		if !longer {
 			return true
 		}
 		_, size := utf8.DecodeRuneInString(s[i:])

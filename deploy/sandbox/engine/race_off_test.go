@@ -1,0 +1,5 @@
+//go:build !race || fastparser
+
+package engine
+
+const slowParser = false
