@@ -2,10 +2,12 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
@@ -35,8 +37,35 @@ func skippedEvent(t *target, s Skip, generation uint64, catchUp time.Duration, a
 	}
 }
 
+const (
+	// duplicateInProcess is the server's refusal of a message whose id is just
+	// being stored by the nodes of a cluster: another scheduler reports the same.
+	duplicateInProcess = 10158
+
+	// reportAgain is how long that takes, about.
+	reportAgain = 100 * time.Millisecond
+)
+
 // report publishes events and waits until all are stored.
 func report(ctx context.Context, p *pipe.Pipe, events []*wire.Event) error {
+	for {
+		err := publishEvents(ctx, p, events)
+		var refused *jetstream.APIError
+		if !errors.As(err, &refused) || refused.ErrorCode != duplicateInProcess {
+			return err
+		}
+		// Whether the other one succeeds only the stream can tell.
+		timer := time.NewTimer(reportAgain)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+func publishEvents(ctx context.Context, p *pipe.Pipe, events []*wire.Event) error {
 	publisher := p.Publisher()
 	for _, e := range events {
 		data, err := proto.Marshal(e)
