@@ -38,6 +38,7 @@ type run struct {
 	pending   *frames.Batch // not stored yet: it may be the last
 	stored    bool          // parts are, or may be
 	keep      bool          // and belong to a window that is, or may be, visible
+	refused   bool          // the stream refused one of them
 }
 
 func newRun(p *pipe.Pipe, job *wire.WindowJob, exporter string, log *slog.Logger) *run {
@@ -58,11 +59,13 @@ func (r *run) take(ctx context.Context, b frames.Batch) error {
 
 func (r *run) store(ctx context.Context, b *frames.Batch) error {
 	r.stored = true
-	return r.publisher.Add(ctx, pipe.Outgoing{
+	err := r.publisher.Add(ctx, pipe.Outgoing{
 		Subject: schemas.PartSubject(r.id, b.Number),
 		Header:  nats.Header{schemas.HeaderWindow: {r.job.Window}, schemas.HeaderRun: {r.id}},
 		Data:    b.Data,
 	})
+	r.refused = r.refused || err != nil && ctx.Err() == nil
+	return err
 }
 
 // commit makes the window's rows visible, all at once, and fills in the event
@@ -77,6 +80,7 @@ func (r *run) commit(ctx context.Context, result frames.Result, event *wire.Even
 		return err
 	}
 	if err := r.publisher.Flush(ctx); err != nil {
+		r.refused = ctx.Err() == nil
 		return err
 	}
 	if ctx.Err() != nil {
@@ -158,11 +162,14 @@ func (r *run) discard(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
 	defer cancel()
-	// What is still on its way would arrive behind the purge.
-	err := r.publisher.Flush(ctx)
-	if perr := r.p.Purge(ctx, schemas.RowsStream, schemas.PartFilter(r.id)); perr != nil {
+	if !r.refused {
+		// What is still on its way would arrive behind the purge. It is left to a sweep
+		// where that is not known: a publisher whose stream refused one waits in vain.
+		_ = r.publisher.Flush(ctx)
+	}
+	if err := r.p.Purge(ctx, schemas.RowsStream, schemas.PartFilter(r.id)); err != nil {
 		r.log.Warn("could not remove the row batches of a failed run, a later sweep will",
-			"window", r.job.Window, "run", r.id, "error", errors.Join(err, perr))
+			"window", r.job.Window, "run", r.id, "error", err)
 	}
 }
 

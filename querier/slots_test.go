@@ -71,6 +71,17 @@ func TestSlots(t *testing.T) {
 		release()
 		require.Zero(t, s.running)
 	})
+	t.Run("ErrCancelledWhenGranted", func(t *testing.T) {
+		s := newSlots(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 100 { // either may be seen first
+			if release, err := s.acquire(ctx, schemas.LaneLive); err == nil {
+				release()
+			}
+			require.Zero(t, s.running)
+		}
+	})
 	t.Run("OKNeverMoreThanMax", func(t *testing.T) {
 		s := newSlots(2)
 		var mu sync.Mutex

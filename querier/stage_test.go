@@ -279,6 +279,23 @@ func TestOneRun(t *testing.T) {
 			require.NoError(t, p.Purge(t.Context(), schemas.RowsStream, ">"))
 		}
 	})
+	t.Run("OKSecondTableReplacedByNothing", func(t *testing.T) {
+		p := pipetest.MustOpen(t, exporter)
+		const columns = `"TableKind":"PrimaryResult","Columns":[{"ColumnName":"metric_value","ColumnType":"long"},{"ColumnName":"timestamp","ColumnType":"datetime"},{"ColumnName":"Service","ColumnType":"string"}]`
+		const row = `[1,"2025-06-25T10:00:00Z","a"]`
+		s := mustServe(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `[{"FrameType":"DataTable","TableId":1,%s,"Rows":[%s]},{"FrameType":"TableHeader","TableId":2,%s}`, columns, row, columns)
+			_, _ = fmt.Fprintf(w, `,{"FrameType":"TableFragment","TableId":2,"Rows":[%s%s]}`, strings.Repeat(row+",", 2*schemas.RowBatchRows), row)
+			_, _ = io.WriteString(w, `,{"FrameType":"TableFragment","TableFragmentType":"DataReplace","TableId":2,"Rows":[]},{"FrameType":"TableCompletion","TableId":2,"RowCount":0}`)
+			_, _ = io.WriteString(w, `,{"FrameType":"DataSetCompletion","HasErrors":false,"Cancelled":false}]`)
+		})
+		require.NoError(t, mustWorker(t, p, s.URL).handle(t.Context(), message(t, jobOf(t, spec()))))
+		windows, batches := visible(t, p)
+		require.EqualValues(t, 1, windows[0].Rows)
+		require.EqualValues(t, 1, windows[0].Parts)
+		require.Nil(t, windows[0].Last)
+		require.Len(t, batches[0], 1)
+	})
 	t.Run("OKSeveralTables", func(t *testing.T) {
 		p := pipetest.MustOpen(t, exporter)
 		w := mustWorker(t, p, mustSandbox(t, sandbox.Config{Engine: canned(metrics(3), metrics(2))}).URL())
@@ -348,6 +365,22 @@ func TestUnknownCommit(t *testing.T) {
 	require.ErrorContains(t, err, "store the rows of window "+windowID+": publish k2o.rows.")
 	require.Equal(t, pipe.KindRetry, kindOf(err))
 	require.Len(t, subjects(t, p, schemas.RowsStream), 1, "the part is kept")
+}
+
+// TestPartRefused: rows become visible only after every part is known to be stored.
+func TestPartRefused(t *testing.T) {
+	p := pipetest.MustOpen(t, exporter)
+	w := mustWorker(t, p, mustSandbox(t, sandbox.Config{Engine: canned(metrics(2*schemas.RowBatchRows + 1))}).URL())
+	s, err := p.JS.Stream(t.Context(), schemas.RowsStream)
+	require.NoError(t, err)
+	cfg := s.CachedInfo().Config
+	cfg.MaxMsgSize = 4096 // the last batch fits, and the parts do not
+	_, err = p.JS.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	err = w.handle(t.Context(), message(t, jobOf(t, spec())))
+	require.ErrorContains(t, err, "publish k2o.part.")
+	require.Equal(t, pipe.KindRetry, kindOf(err))
+	require.Empty(t, subjects(t, p, schemas.RowsStream))
 }
 
 func TestNothingVisible(t *testing.T) {

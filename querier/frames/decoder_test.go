@@ -285,11 +285,11 @@ func TestReads(t *testing.T) {
 		require.EqualValues(t, 2, r.Rows)
 	})
 	t.Run("OKManyFragments", func(t *testing.T) {
-		for _, size := range []int{0, 1, 3, 40, 1000} {
+		for _, size := range []int{0, 1, 3, 40, 400} {
 			var b strings.Builder
 			b.WriteString(`[{"FrameType":"TableHeader","TableId":1,"TableKind":"PrimaryResult","Columns":[{"ColumnName":"c0","ColumnType":"long"},{"ColumnName":"c1","ColumnType":"string"}]}`)
 			n := 0
-			for range 50 {
+			for range 30 {
 				b.WriteString(`,{"FrameType":"TableFragment","TableId":1,"Rows":[`)
 				for i := range size {
 					if i > 0 {
@@ -305,6 +305,9 @@ func TestReads(t *testing.T) {
 				"whole": func(r io.Reader) io.Reader { return r }, "half": iotest.HalfReader, "data with EOF": iotest.DataErrReader,
 				"one byte": iotest.OneByteReader, "odd": func(r io.Reader) io.Reader { return oddReader{r} },
 			} {
+				if name == "one byte" && size > 40 {
+					continue // slow, and nothing new
+				}
 				next := 0
 				r, err := frames.NewDecoder().Decode(reader(strings.NewReader(b.String())), frames.Query{Columns: []string{"c0", "c1"}, Take: func(b frames.Batch) error {
 					m := new(wire.RowBatch)

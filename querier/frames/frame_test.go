@@ -8,6 +8,7 @@ import (
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/querier/frames"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
 const header = `[{"FrameType":"DataSetHeader","Version":"v2.0"},`
@@ -82,6 +83,13 @@ func TestSeveralTables(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 3, r.Rows)
 		require.Len(t, batches, 3)
+	})
+	t.Run("OKReplaceBatchesHandedOut", func(t *testing.T) {
+		long := strings.Repeat("[1],", 2*schemas.RowBatchRows) + "[1]"
+		batches, r, err := decode(t, table(fragment(long)+`,{"FrameType":"TableFragment","TableFragmentType":"DataReplace","TableId":1,"Rows":[[9]]}`, `,"RowCount":1`)+end, "c0")
+		require.NoError(t, err)
+		require.Equal(t, frames.Result{Rows: 1, Batches: 1}, r)
+		require.Equal(t, []int64{9}, batches[0].Columns[0].Integers)
 	})
 	replace := `,{"FrameType":"TableFragment","TableFragmentType":"DataReplace","TableId":1,"Rows":[[9]]}`
 	t.Run("ErrReplaceBehindAnother", func(t *testing.T) {
