@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,6 +190,60 @@ func TestStage(t *testing.T) {
 
 	stop()
 	require.NoError(t, <-done)
+	require.Empty(t, subjects(t, p, schemas.JobsStream))
+}
+
+// TestConcurrency: the consumers of a cluster share its slots, and live windows
+// and backfills of every exporter get through.
+func TestConcurrency(t *testing.T) {
+	exporters := []string{"a", "b"}
+	p := pipetest.MustOpen(t, exporters...)
+	var running, most atomic.Int64
+	s := mustSandbox(t, sandbox.Config{Engine: sandbox.EngineFunc(func(context.Context, *sandbox.Request) (*sandbox.Result, error) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		return sandbox.Tables(metrics(10)), nil
+	})})
+	stage := mustStage(t, p, s.URL(), func(c *Config) {
+		c.Exporters = exporters
+		c.Clusters[0].MaxConcurrentQueries = 2
+	})
+	watch, err := p.JS.OrderedConsumer(t.Context(), schemas.EventsStream, jetstream.OrderedConsumerConfig{})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- stage.Run(ctx) }()
+	want := 0
+	for _, e := range exporters {
+		for _, lane := range schemas.Lanes {
+			for i := range 5 {
+				s := spec()
+				s.Exporter = e
+				job := jobOf(t, s)
+				job.Lane, job.Request = string(lane), fmt.Sprint(e, lane, i)
+				data, err := proto.Marshal(job)
+				require.NoError(t, err)
+				_, err = p.Publish(t.Context(), pipe.Outgoing{
+					Subject: schemas.JobSubject(job.Cluster, e, lane, job.Namespace, job.Name, window.Start, job.Request),
+					Header:  schemas.JobHeader(job, e), Data: data,
+				})
+				require.NoError(t, err)
+				want++
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for range want {
+		e := nextEvent(t, watch)
+		require.Equal(t, "queried", e.Type, e.Message)
+		seen[e.Request] = true
+	}
+	require.Len(t, seen, want)
+	stop()
+	require.NoError(t, <-done)
+	require.LessOrEqual(t, most.Load(), int64(2))
 	require.Empty(t, subjects(t, p, schemas.JobsStream))
 }
 

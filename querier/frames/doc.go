@@ -5,7 +5,9 @@
 // or progressive (https://learn.microsoft.com/azure/data-explorer/kusto/api/rest/response-v2).
 // What leaves are encoded [wire.RowBatch] messages, one after the other while the
 // answer is still being read: never more than one row of JSON and one batch are in
-// memory. Only the columns asked for are kept.
+// memory. Only the columns asked for are kept. The frames are read with jsontext;
+// within their rows, which are all but everything, a scanner of our own finds the
+// values in one pass and leaves to jsontext what is not simple.
 //
 // What fails: everything that is not a whole answer. An error that Kusto reports
 // in band (among the rows, at the end of a table or of the data set), HasErrors,

@@ -154,7 +154,7 @@ func (r *rowReader) noRow(t *table, c byte) error {
 func (r *rowReader) delimiter(want byte) error {
 	c, err := r.peek()
 	if err == nil && c != want {
-		err = fmt.Errorf("Rows is followed by %q, want %q", c, want)
+		err = fmt.Errorf("property Rows is followed by %q, want %q", c, want)
 	}
 	r.pos++
 	return err
