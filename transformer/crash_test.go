@@ -125,6 +125,36 @@ func TestLostPart(t *testing.T) {
 	require.Empty(t, h.stored(schemas.DeadStream))
 }
 
+// TestFullStream has the exporter's stream refuse batches: the window fails, to be
+// tried again, and says nothing of having been transformed.
+func TestFullStream(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	name := schemas.OTLPStream("prom.one")
+	limit := func(n int64) {
+		s, err := h.pipe.JS.Stream(t.Context(), name)
+		require.NoError(t, err)
+		cfg := s.CachedInfo().Config
+		cfg.MaxMsgs = n
+		_, err = h.pipe.JS.UpdateStream(t.Context(), cfg)
+		require.NoError(t, err)
+	}
+	limit(2)
+	rows := h.rows(gauge("L"), parts()...)
+	err := h.worker().handle(t.Context(), h.message(rows, 1))
+	require.ErrorContains(t, err, "transform window "+rows.Job.Window+": publish k2o.otlp.prom=2Eone.live.monitoring.rt.20250625T100000Z.RUN1.2: ")
+	kind, _ := pipe.KindOf(err)
+	require.Equal(t, pipe.KindRetry, kind)
+	require.Empty(t, h.stored(schemas.EventsStream))
+	require.Len(t, h.stored(schemas.RowsStream), 4)
+
+	limit(-1)
+	require.NoError(t, h.worker().handle(t.Context(), h.message(rows, 2)))
+	require.Len(t, points(t, h.batches()), 50)
+	require.Len(t, h.stored(schemas.EventsStream), 1)
+	require.Empty(t, h.stored(schemas.RowsStream))
+}
+
 // TestErrStop shows what a handler says whose time is up: an error that is none of
 // the message's.
 func TestErrStop(t *testing.T) {

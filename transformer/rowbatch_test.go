@@ -40,6 +40,7 @@ func TestRowBatchErrors(t *testing.T) {
 		{"ErrIndexOfNull", column(&wire.Column{Name: "c", Type: "string", Indexes: []uint32{0, 1}, Nulls: []byte{1}, Dictionary: []string{"a"}}), `column "c": index 1 in a dictionary of 1`},
 		{"ErrDictionary", column(&wire.Column{Name: "c", Type: "string", Indexes: []uint32{0, 1}, Dictionary: []string{"a", "b", "c"}}), `column "c": a dictionary of 3 for 2 rows`},
 		{"ErrNulls", column(&wire.Column{Name: "c", Type: "long", Integers: []int64{1, 2}, Nulls: []byte{1, 2}}), `column "c": 2 bytes of nulls for 2 rows`},
+		{"ErrShortNulls", &wire.RowBatch{Rows: 9, Columns: []*wire.Column{{Name: "c", Type: "long", Integers: make([]int64, 9), Nulls: []byte{1}}}}, `column "c": 1 bytes of nulls for 9 rows`},
 		{"ErrDatetime", column(&wire.Column{Name: "c", Type: "datetime", Integers: []int64{0, maxDatetime + 1}}), `column "c": row 1: datetime of 2534023008000000000 ticks is out of range`},
 		{"ErrEarlyDatetime", column(&wire.Column{Name: "c", Type: "datetime", Integers: []int64{minDatetime, -1}}), `column "c": row 1: datetime of -621355968000000001 ticks is out of range`},
 		{"ErrDifference", column(&wire.Column{Name: "c", Type: "datetime", Integers: []int64{0, math.MinInt64}}), `column "c": row 1: a difference of -9223372036854775808 ticks is out of range`},

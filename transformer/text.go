@@ -46,12 +46,7 @@ func appendReal(dst []byte, f float64) []byte {
 // appendDatetime writes ticks since the Unix epoch as RFC 3339 in UTC, with only
 // the decimals it needs.
 func appendDatetime(dst []byte, ticks int64) []byte {
-	sec := ticks / ticksPerSecond
-	frac := ticks % ticksPerSecond
-	if frac < 0 {
-		sec, frac = sec-1, frac+ticksPerSecond
-	}
-	return time.Unix(sec, frac*100).UTC().AppendFormat(dst, time.RFC3339Nano)
+	return time.Unix(ticks/ticksPerSecond, ticks%ticksPerSecond*100).UTC().AppendFormat(dst, time.RFC3339Nano)
 }
 
 // appendTimespan writes ticks as [-][d.]hh:mm:ss, with seven decimals where there
