@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/engine"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/samples"
@@ -87,23 +86,13 @@ func (e *evaluator) Query(ctx context.Context, req *Request) (*Result, error) {
 		return nil, evaluation(err)
 	}
 	result := &Result{Limits: limits}
-	run := sync.OnceValues(func() ([]*table.Table, error) { return plan.Run(ctx, e.source) })
-	for i, s := range q.Statements {
-		t := ResultTable{Scan: func(_ context.Context, yield func(*table.Table) error) error {
-			tables, err := run()
-			if err != nil {
-				return evaluation(err)
-			}
-			return yield(tables[i])
-		}}
-		for _, c := range s.Columns {
-			typ, err := table.ParseType(c.Type)
-			if err != nil {
-				return nil, NotSupported(fmt.Sprintf("column %q of type %q", c.Name, c.Type))
-			}
-			t.Schema = append(t.Schema, table.Field{Name: c.Name, Type: typ})
-		}
-		result.Tables = append(result.Tables, t)
+	for i, schema := range plan.Schemas() {
+		result.Tables = append(result.Tables, ResultTable{
+			Schema: schema,
+			Scan: func(ctx context.Context, yield func(*table.Table) error) error {
+				return evaluation(plan.Scan(ctx, i, e.source, yield))
+			},
+		})
 	}
 	return result, nil
 }
