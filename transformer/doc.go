@@ -22,6 +22,27 @@
 // checks every row and finds those that a later one supersedes; the second
 // encodes. A window of one batch is decoded once and held.
 //
+// [Transformer.Window] is the function, for whoever has row batches and wants OTLP;
+// [Stage] is what runs it on the streams. It writes protobuf's wire format straight
+// from the columns: a text is brought into form and encoded once for each
+// dictionary entry, a label set once for each combination there is, and a point
+// then is a copy and two numbers. A window of one batch takes a few times the batch
+// of memory. A larger one takes 24 bytes for each value while the first pass looks
+// for duplicates (24 MB for a million rows, and twice as much for a moment if there
+// are more than that), one bit for each value after it, and up to 8 MiB of parts
+// that are kept from one pass to the next.
+//
+// # What the specification leaves open
+//
+// Labels are compared as the text they become: a real 2 and a string "2" are one
+// label. Only a row that gives a point supersedes another. Where valueColumns makes
+// the names, all of a name is brought into snake case, prefix and base included; a
+// name that is used alone stays verbatim. An empty string is a null: Kusto's
+// strings have no other. The numbers of a dynamic are doubles, whole ones too, so
+// that a series stays of one type. Text that is no UTF-8 gets U+FFFD in the place of
+// each run of bad bytes and is not counted. Configured resource attributes win over
+// service.name and service.version, and one that is empty takes its key away.
+//
 // # What a crash does
 //
 // The message is acked last, after the OTLP batches, the event and the removal of

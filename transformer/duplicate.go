@@ -17,8 +17,8 @@ var (
 	nameSeeds  = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 )
 
-// hashLabel hashes an encoded attribute; where there is none, to nothing.
-func hashLabel(encoded []byte) hash {
+// hashLabels hashes encoded attributes; where there are none, to nothing.
+func hashLabels(encoded []byte) hash {
 	if len(encoded) == 0 {
 		return hash{}
 	}

@@ -14,7 +14,8 @@ type labelColumn struct {
 	// it gives none. Encoding each entry once and not each row is most of the speed.
 	encoded []byte
 	offsets []uint32
-	hashes  []hash // of each entry's attribute, where the pass needs them
+	scratch []byte
+	hashes  []hash // of each entry's attribute, in a pass that only hashes
 }
 
 // bind makes l read the column c and encodes its dictionary.
@@ -35,8 +36,8 @@ func (l *labelColumn) bind(c *column, what task, scratch []byte) []byte {
 		from := len(l.encoded)
 		l.encoded = appendAttribute(l.encoded, l.key, scratch)
 		l.offsets = append(l.offsets, uint32(len(l.encoded)))
-		if what&hashing != 0 {
-			l.hashes = append(l.hashes, hashLabel(l.encoded[from:]))
+		if what == hashing {
+			l.hashes = append(l.hashes, hashLabels(l.encoded[from:]))
 		}
 	}
 	return scratch
@@ -63,8 +64,8 @@ func (l *labelColumn) hash(r int) hash {
 	case kindString, kindDecimal, kindGUID, kindDynamic:
 		return l.hashes[l.col.index[r]]
 	}
-	var encoded [256]byte
-	return hashLabel(l.append(encoded[:0], r))
+	l.scratch = l.append(l.scratch[:0], r)
+	return hashLabels(l.scratch)
 }
 
 // same reports whether two rows give the same attribute. It may take equal ones

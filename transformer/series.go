@@ -32,7 +32,8 @@ type labelSet struct {
 	hash   hash
 }
 
-// task is what a pass over a batch needs of it.
+// task is what a pass over a batch needs of it. Hashes of passes with and without
+// encoding do not compare; no window mixes them.
 type task uint8
 
 const (
@@ -175,21 +176,24 @@ func same(labels []labelColumn, a, b int) bool {
 // add adds the label set of a row.
 func (s *labelSets) add(r int, labels []labelColumn, what task) {
 	set := labelSet{row: uint32(r)}
-	if what&hashing != 0 {
+	if what&encoding != 0 {
+		offset := len(s.arena)
+		s.arena = appendLabels(s.arena, labels, r)
+		encoded := s.arena[offset:]
+		set.offset, set.size = int32(offset), uint32(len(encoded))
+		if what&hashing != 0 {
+			set.hash = hashLabels(encoded)
+		}
+		if len(s.arena) > s.maxArena {
+			s.arena, set.offset = s.arena[:offset], -1
+		}
+	} else {
 		// The sum of its attributes' hashes, each of which has its key in it: the hash of
-		// a text that many sets share is made once.
+		// a text that many sets share is made once, and none is encoded.
 		for i := range labels {
 			h := labels[i].hash(r)
 			set.hash.a += h.a
 			set.hash.b += h.b
-		}
-	}
-	if what&encoding != 0 {
-		offset := len(s.arena)
-		s.arena = appendLabels(s.arena, labels, r)
-		set.offset, set.size = int32(offset), uint32(len(s.arena)-offset)
-		if len(s.arena) > s.maxArena {
-			s.arena, set.offset = s.arena[:offset], -1
 		}
 	}
 	s.sets = append(s.sets, set)

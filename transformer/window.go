@@ -189,26 +189,31 @@ func (r *windowRun) check(first uint64) error {
 					return err
 				}
 			} else {
-				if single {
+				c := candidate{series: labels.and(w.metrics[m].hash), ordinal: ordinal, row: uint32(row), metric: uint32(m)}
+				if !single {
+					w.candidates = append(w.candidates, c)
+				} else {
 					w.add(row, v, m, n.bits)
+					if err := r.settle(&c, c.series.at(w.time.ints[row])); err != nil {
+						return err
+					}
 				}
-				w.candidates = append(w.candidates, candidate{
-					series: labels.and(w.metrics[m].hash), ordinal: ordinal, row: uint32(row), metric: uint32(m)})
 			}
 			ordinal++
 		}
 		if len(w.candidates) >= candidates {
-			if err := r.settle(); err != nil {
+			if err := r.settleAll(); err != nil {
 				return err
 			}
 		}
 	}
-	err := r.settle()
+	err := r.settleAll()
 	r.result.Rows += uint64(w.batch.rows)
 	return err
 }
 
-// candidates is for how many points the table is read at a time.
+// candidates is for how many points the table is read at a time. That of a window
+// of one batch is in the cache, and its points are settled one by one.
 const candidates = 64
 
 // candidate is a point that may supersede another.
@@ -217,8 +222,21 @@ type candidate struct {
 	ordinal, row, metric uint32
 }
 
-// settle looks up the collected candidates.
-func (r *windowRun) settle() error {
+// settle finds out whether a candidate supersedes another point.
+func (r *windowRun) settle(c *candidate, key hash) error {
+	if before, ok := r.work.points.put(key, c.ordinal); ok {
+		r.supersede(before, int(c.row), r.work.metrics[c.metric].name)
+	}
+	if most := r.plan.maxSeries; most > 0 {
+		if r.series.put(c.series, 0); int64(r.series.used) > most {
+			return pipe.Permanent(fmt.Errorf("the window has more than %d series (limits.maxSeries)", most))
+		}
+	}
+	return nil
+}
+
+// settleAll settles the collected candidates.
+func (r *windowRun) settleAll() error {
 	w := r.work
 	keys := w.keys[:0]
 	var sum uint32
@@ -230,14 +248,8 @@ func (r *windowRun) settle() error {
 	}
 	w.touched = sum // keeps the reads from being left out
 	for i, key := range keys {
-		c := &w.candidates[i]
-		if before, ok := w.points.put(key, c.ordinal); ok {
-			r.supersede(before, int(c.row), w.metrics[c.metric].name)
-		}
-		if most := r.plan.maxSeries; most > 0 {
-			if r.series.put(c.series, 0); int64(r.series.used) > most {
-				return pipe.Permanent(fmt.Errorf("the window has more than %d series (limits.maxSeries)", most))
-			}
+		if err := r.settle(&w.candidates[i], key); err != nil {
+			return err
 		}
 	}
 	w.keys, w.candidates = keys, w.candidates[:0]
