@@ -108,7 +108,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			<-results
 		}
 		if !sourceDone {
-			<-source
+			<-source //nolint:errcheck // it was told to stop
 		}
 	}()
 

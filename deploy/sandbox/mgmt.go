@@ -26,7 +26,7 @@ func (s *Server) serveMgmt(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	b := newBody(w, r, http.StatusOK)
-	if _, err := b.Write(v1(t)); err == nil {
+	if _, err = b.Write(v1(t)); err == nil {
 		err = b.Close()
 	}
 	if err != nil {

@@ -103,8 +103,7 @@ func (a *answer) table(ctx context.Context, t ResultTable, last bool) error {
 		return a.batch(ctx, batch)
 	})
 	switch {
-	case errors.Is(err, errEnded):
-		err = nil
+	case errors.Is(err, errEnded): // enough was seen: not a failure
 	case errors.Is(err, errCut):
 		return err
 	case err != nil && !a.frames.started:

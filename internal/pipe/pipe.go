@@ -179,14 +179,15 @@ func (b *Publisher) Flush(ctx context.Context) error { return b.await(ctx, len(b
 
 func (b *Publisher) await(ctx context.Context, n int) error {
 	for range n {
-		select {
-		case <-b.acks[0].Ok():
-		case err := <-b.acks[0].Err():
-			return fmt.Errorf("publish %s: %w", b.subjects[0], err)
-		case <-ctx.Done():
-			return fmt.Errorf("publish %s: %w", b.subjects[0], context.Cause(ctx))
-		}
+		ack, subject := b.acks[0], b.subjects[0]
 		b.acks, b.subjects = b.acks[1:], b.subjects[1:]
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return fmt.Errorf("publish %s: %w", subject, err)
+		case <-ctx.Done():
+			return fmt.Errorf("publish %s: %w", subject, context.Cause(ctx))
+		}
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (w *Watcher) Run(ctx context.Context, apply func(Set)) error {
 				armed = true
 			}
 			continue
-		case <-lost:
+		case <-lost: //nolint:errcheck // which events does not matter
 			// Events were lost; the next poll sees what they were about.
 			continue
 		}

@@ -2,7 +2,7 @@ package table
 
 import "time"
 
-// TicksPerSecond: Kusto counts time in ticks of 100 ns.
+// TicksPerSecond is how Kusto counts time: in ticks of 100 ns.
 const TicksPerSecond = 10_000_000
 
 // The range of a Kusto datetime: 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.9999999Z, in ticks
