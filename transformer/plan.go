@@ -106,7 +106,7 @@ func (p *plan) setType(start time.Time) error {
 func (p *plan) checkNames() error {
 	seen := make(map[string]string, len(p.values))
 	for i, column := range p.values {
-		name := snake(column)
+		name := schemas.SnakeCase(column)
 		if name == "" {
 			return fmt.Errorf("transform.valueColumns[%d]: no metric name can be made from %q: it has no letter or digit", i, column)
 		}
@@ -126,7 +126,7 @@ func (p *plan) metricName(text []byte, v int) string {
 		name = valid(p.spec.DefaultMetricName)
 	}
 	if p.several && name != "" {
-		name = MetricName(p.spec.MetricNamePrefix, name, p.values[v])
+		name = schemas.MetricName(p.spec.MetricNamePrefix, name, p.values[v])
 	}
 	return name
 }

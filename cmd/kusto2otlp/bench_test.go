@@ -32,7 +32,9 @@ import (
 // BenchmarkPipeline runs windows of 1,000,000 rows of 8 columns, 7 of which the
 // transform reads, through one process: query, row batches on JetStream's file store, OTLP batches on it, and
 // requests to an endpoint. Kusto and the endpoint are in another process, so that
-// cpu-ns/row (of all cores) and peak-heap-MiB are the pipeline's alone.
+// cpu-ns/row (of all cores) and peak-heap-MiB are the pipeline's alone. The latter
+// is that of one window; windows back to back have more, since the embedded
+// server's file store keeps what it wrote in the last ten seconds in memory.
 func BenchmarkPipeline(b *testing.B) {
 	const rows = 1_000_000
 	kusto, endpoint := startServers(b)
@@ -85,9 +87,11 @@ telemetry: {listen: "127.0.0.1:0"}
 			}
 		}
 	}
-	window(0) // connections, the sandbox's parser
+	one := watchHeap()
+	window(0)
+	onePeak := one()
 	runtime.GC()
-	peak := watchHeap()
+	more := watchHeap()
 	before := cpuTime()
 	b.ResetTimer()
 	for n := 0; b.Loop(); n++ {
@@ -95,7 +99,8 @@ telemetry: {listen: "127.0.0.1:0"}
 	}
 	b.ReportMetric(float64(cpuTime()-before)/float64(b.N)/rows, "cpu-ns/row")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "wall-ns/row")
-	b.ReportMetric(float64(peak())/(1<<20), "peak-heap-MiB")
+	b.ReportMetric(float64(onePeak)/(1<<20), "peak-heap-MiB")
+	b.ReportMetric(float64(more())/(1<<20), "back-to-back-heap-MiB")
 	b.ReportMetric(0, "ns/op")
 	cancel()
 	require.NoError(b, <-ran)

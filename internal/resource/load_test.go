@@ -249,15 +249,6 @@ func write(t testing.TB, dir, name, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 }
 
-func TestSnakeCase(t *testing.T) {
-	for column, want := range map[string]string{
-		"MaxMs": "max_ms", "SuccessfulRequests": "successful_requests", "Total-Count": "total_count", "max_ms": "max_ms",
-		"HTTPErrors": "http_errors", "P95": "p95", "p95Ms": "p95_ms", "A": "a", "__a__b__": "a_b", "value": "value", "Größe": "gr_e", "": "",
-	} {
-		require.Equal(t, want, resource.SnakeCase(column), column)
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add(complete)
 	f.Add(minimal("a") + "---\n" + minimal("b"))

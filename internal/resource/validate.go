@@ -162,7 +162,7 @@ func (c *checker) transform(t schemas.TransformConfig) {
 	switch {
 	case len(t.ValueColumns) == 0 && t.MetricNamePrefix != "":
 		c.problem(at+"metricNamePrefix", "applies to valueColumns only")
-	case len(t.ValueColumns) > 0 && t.DefaultMetricName != "" && SnakeCase(t.DefaultMetricName) == "":
+	case len(t.ValueColumns) > 0 && t.DefaultMetricName != "" && schemas.SnakeCase(t.DefaultMetricName) == "":
 		c.problem(at+"defaultMetricName", "must have a letter or digit, got %q", t.DefaultMetricName)
 	}
 	c.needed(at+"timestampColumn", t.TimestampColumn)
@@ -214,7 +214,7 @@ func (c *checker) valueNames(field string, columns []string) {
 			continue
 		}
 		at := fmt.Sprintf("%s[%d]", field, i)
-		name := SnakeCase(column)
+		name := schemas.SnakeCase(column)
 		other, taken := first[name]
 		switch {
 		case name == "":

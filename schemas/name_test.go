@@ -1,9 +1,11 @@
-package transformer
+package schemas_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
 func TestMetricName(t *testing.T) {
@@ -33,6 +35,15 @@ func TestMetricName(t *testing.T) {
 		{"", "m", "___", ""},
 		{"", "大", "v", ""},
 	} {
-		require.Equal(t, tt.want, MetricName(tt.prefix, tt.name, tt.column), "%q %q %q", tt.prefix, tt.name, tt.column)
+		require.Equal(t, tt.want, schemas.MetricName(tt.prefix, tt.name, tt.column), "%q %q %q", tt.prefix, tt.name, tt.column)
+	}
+}
+
+func TestSnakeCase(t *testing.T) {
+	for column, want := range map[string]string{
+		"MaxMs": "max_ms", "SuccessfulRequests": "successful_requests", "Total-Count": "total_count", "max_ms": "max_ms",
+		"HTTPErrors": "http_errors", "P95": "p95", "p95Ms": "p95_ms", "A": "a", "__a__b__": "a_b", "value": "value", "Größe": "gr_e", "": "",
+	} {
+		require.Equal(t, want, schemas.SnakeCase(column), column)
 	}
 }

@@ -1,4 +1,4 @@
-package transformer
+package schemas
 
 import (
 	"strings"
@@ -9,21 +9,21 @@ import (
 // makes: "[prefix_]name_column" in snake case, as adx-mon names them. It is empty
 // when name or column has no letter or digit.
 func MetricName(prefix, name, column string) string {
-	name, column = snake(name), snake(column)
+	name, column = SnakeCase(name), SnakeCase(column)
 	if name == "" || column == "" {
 		return ""
 	}
-	if prefix = snake(prefix); prefix != "" {
+	if prefix = SnakeCase(prefix); prefix != "" {
 		name = prefix + "_" + name
 	}
 	return name + "_" + column
 }
 
-// snake writes a name in snake case: MaxMs is max_ms, HTTPCount http_count, p95Ms
+// SnakeCase writes a name in snake case: MaxMs is max_ms, HTTPCount http_count, p95Ms
 // p95_ms. A word starts at a capital after a small letter or digit, and at the
 // last capital of several before a small letter; whatever is no ASCII letter or
 // digit separates words.
-func snake(name string) string {
+func SnakeCase(name string) string {
 	var b strings.Builder
 	rs := []rune(name)
 	gap := false
