@@ -155,6 +155,7 @@ type EventType string
 const (
 	EventPlanned     EventType = "planned"     // scheduler: a window job was issued
 	EventSkipped     EventType = "skipped"     // scheduler: windows older than catchUp were passed over
+	EventRunning     EventType = "running"     // querier: the window's query was begun
 	EventQueried     EventType = "queried"     // querier: the window's rows are visible
 	EventTransformed EventType = "transformed" // transformer: its OTLP batches are published
 	EventExported    EventType = "exported"    // sender: the endpoint accepted one OTLP batch

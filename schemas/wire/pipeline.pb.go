@@ -455,7 +455,8 @@ func (x *WindowRows) GetLast() *RowBatch {
 // Event says what became of a window, for the ledger and for anyone who watches.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Type is planned, skipped, queried, transformed, exported, failed or retrying.
+	// Type is planned, skipped, running, queried, transformed, exported, failed or
+	// retrying.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Stage is scheduler, querier, transformer or sender.
 	Stage      string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
