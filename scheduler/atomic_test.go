@@ -69,14 +69,14 @@ func TestAtomicBatch(t *testing.T) {
 	})
 
 	t.Run("OK the batch's headers are stored", func(t *testing.T) {
-		m, err := store.get(t.Context(), getRequest{LastBySubject: subject})
+		m, err := store.get(t.Context(), pipe.GetRequest{LastBySubject: subject})
 		require.NoError(t, err)
-		require.Equal(t, second, m.seq)
-		require.Equal(t, "2", m.header.Get(jetstreamext.BatchSeqHeader))
-		job, err := store.get(t.Context(), getRequest{Seq: second - 1})
+		require.Equal(t, second, m.Sequence)
+		require.Equal(t, "2", m.Header.Get(jetstreamext.BatchSeqHeader))
+		job, err := store.get(t.Context(), pipe.GetRequest{Seq: second - 1})
 		require.NoError(t, err)
-		require.Equal(t, "k2o.job.a.3", job.subject)
-		require.Equal(t, m.header.Get(jetstreamext.BatchIDHeader), job.header.Get(jetstreamext.BatchIDHeader))
+		require.Equal(t, "k2o.job.a.3", job.Subject)
+		require.Equal(t, m.Header.Get(jetstreamext.BatchIDHeader), job.Header.Get(jetstreamext.BatchIDHeader))
 	})
 
 	for name, expected := range map[string]func() uint64{

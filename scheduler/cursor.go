@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -95,15 +95,15 @@ func conflict(err error) error {
 // issued together with it that nobody has handled yet.
 func (s *jobStore) read(ctx context.Context, t *target) (cursor, []storedJob, error) {
 	subject := schemas.CursorSubject(t.namespace, t.name)
-	m, err := s.get(ctx, getRequest{LastBySubject: subject})
+	m, err := s.get(ctx, pipe.GetRequest{LastBySubject: subject})
 	if err != nil || m == nil {
 		return cursor{}, nil, err
 	}
-	if err := m.checkVersion(); err != nil {
+	if err := checkVersion(m); err != nil {
 		return cursor{}, nil, err
 	}
 	var c wire.Cursor
-	if err := proto.Unmarshal(m.data, &c); err != nil {
+	if err := proto.Unmarshal(m.Data, &c); err != nil {
 		return cursor{}, nil, fmt.Errorf("decode the cursor on %s: %w", subject, err)
 	}
 	if c.Generation == 0 || c.NextUnixNano == 0 {
@@ -113,7 +113,7 @@ func (s *jobStore) read(ctx context.Context, t *target) (cursor, []storedJob, er
 	if err != nil {
 		return cursor{}, nil, err
 	}
-	return cursor{m.seq, time.Unix(0, c.NextUnixNano).UTC(), c.Generation, c.SpecHash}, jobs, nil
+	return cursor{m.Sequence, time.Unix(0, c.NextUnixNano).UTC(), c.Generation, c.SpecHash}, jobs, nil
 }
 
 // A storedJob is a window job and when the stream took it.
@@ -125,10 +125,10 @@ type storedJob struct {
 
 // batch returns the jobs that are left of a cursor's batch. The stream keeps the
 // headers by which the batch was published, and a batch is stored in one piece.
-func (s *jobStore) batch(ctx context.Context, last *storedMessage) ([]storedJob, error) {
-	id := last.header.Get(jetstreamext.BatchIDHeader)
-	place, _ := strconv.ParseUint(last.header.Get(jetstreamext.BatchSeqHeader), 10, 64)
-	if id == "" || place < 2 || place > last.seq {
+func (s *jobStore) batch(ctx context.Context, last *jetstream.RawStreamMsg) ([]storedJob, error) {
+	id := last.Header.Get(jetstreamext.BatchIDHeader)
+	place, _ := strconv.ParseUint(last.Header.Get(jetstreamext.BatchSeqHeader), 10, 64)
+	if id == "" || place < 2 || place > last.Sequence {
 		return nil, nil
 	}
 	found := make([]*storedJob, place-1)
@@ -136,15 +136,15 @@ func (s *jobStore) batch(ctx context.Context, last *storedMessage) ([]storedJob,
 	group.SetLimit(16)
 	for i := range found {
 		group.Go(func() error {
-			m, err := s.get(ctx, getRequest{Seq: last.seq - place + 1 + uint64(i)})
-			if err != nil || m == nil || m.header.Get(jetstreamext.BatchIDHeader) != id {
+			m, err := s.get(ctx, pipe.GetRequest{Seq: last.Sequence - place + 1 + uint64(i)})
+			if err != nil || m == nil || m.Header.Get(jetstreamext.BatchIDHeader) != id {
 				return err
 			}
 			job := new(wire.WindowJob)
-			if err := proto.Unmarshal(m.data, job); err != nil {
-				return fmt.Errorf("decode the window job on %s: %w", m.subject, err)
+			if err := proto.Unmarshal(m.Data, job); err != nil {
+				return fmt.Errorf("decode the window job on %s: %w", m.Subject, err)
 			}
-			found[i] = &storedJob{job, m.header.Get(schemas.HeaderExporter), m.time}
+			found[i] = &storedJob{job, m.Header.Get(schemas.HeaderExporter), m.Time}
 			return nil
 		})
 	}
@@ -160,75 +160,21 @@ func (s *jobStore) batch(ctx context.Context, last *storedMessage) ([]storedJob,
 	return jobs, nil
 }
 
-type getRequest struct {
-	Seq           uint64 `json:"seq,omitempty"`
-	LastBySubject string `json:"last_by_subj,omitempty"`
-}
-
-type storedMessage struct {
-	subject string
-	seq     uint64
-	header  nats.Header
-	data    []byte
-	time    time.Time
-}
-
-func (m *storedMessage) checkVersion() error {
-	v, err := strconv.Atoi(m.header.Get(schemas.HeaderVersion))
+func checkVersion(m *jetstream.RawStreamMsg) error {
+	v, err := strconv.Atoi(m.Header.Get(schemas.HeaderVersion))
 	if err != nil || v > schemas.Version {
 		return fmt.Errorf("the message on %s has version %q and this process reads up to %d",
-			m.subject, m.header.Get(schemas.HeaderVersion), schemas.Version)
+			m.Subject, m.Header.Get(schemas.HeaderVersion), schemas.Version)
 	}
 	return nil
 }
 
-// get returns a message, nil if there is none. It asks the stream's leader: a
-// direct get may be answered by a replica that lags behind, to which a job just
-// issued looks like one that was handled.
-func (s *jobStore) get(ctx context.Context, request getRequest) (*storedMessage, error) {
-	fail := func(err error) (*storedMessage, error) {
-		if request.LastBySubject != "" {
-			return nil, fmt.Errorf("get %s: %w", request.LastBySubject, err)
-		}
-		return nil, fmt.Errorf("get message %d of stream %s: %w", request.Seq, schemas.JobsStream, err)
+// get returns a message, nil if there is none. To a replica that lags behind, a job
+// just issued would look like one that was handled.
+func (s *jobStore) get(ctx context.Context, request pipe.GetRequest) (*jetstream.RawStreamMsg, error) {
+	m, err := pipe.GetFromLeader(ctx, s.js, schemas.JobsStream, request)
+	if errors.Is(err, pipe.ErrNoMessage) {
+		return nil, nil
 	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return fail(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
-	defer cancel()
-	answer, err := s.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+schemas.JobsStream, body)
-	if err != nil {
-		return fail(err)
-	}
-	var response struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message *struct {
-			Subject string    `json:"subject"`
-			Seq     uint64    `json:"seq"`
-			Header  []byte    `json:"hdrs"`
-			Data    []byte    `json:"data"`
-			Time    time.Time `json:"time"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(answer.Data, &response); err != nil {
-		return fail(err)
-	}
-	if e := response.Error; e != nil {
-		if e.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return nil, nil
-		}
-		return fail(e)
-	}
-	if response.Message == nil {
-		return fail(errors.New("the answer has no message"))
-	}
-	m := &storedMessage{subject: response.Message.Subject, seq: response.Message.Seq, data: response.Message.Data, time: response.Message.Time}
-	if len(response.Message.Header) > 0 {
-		if m.header, err = nats.DecodeHeadersMsg(response.Message.Header); err != nil {
-			return fail(err)
-		}
-	}
-	return m, nil
+	return m, err
 }

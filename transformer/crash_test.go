@@ -45,7 +45,9 @@ func TestStopHalfWay(t *testing.T) {
 		require.True(t, err == nil || errors.Is(err, killed))
 		require.NoError(t, publisher.Flush(t.Context()))
 
-		require.NoError(t, w.handle(t.Context(), h.message(rows, 2)))
+		m := h.message(rows, 2)
+		require.NoError(t, w.handle(t.Context(), m))
+		m.Acked(t.Context())
 		batches := h.batches()
 		require.Len(t, batches, seen+5, "stopped after %d", stop)
 		require.Len(t, points(t, batches[seen:]), 50)
@@ -54,8 +56,8 @@ func TestStopHalfWay(t *testing.T) {
 	}
 }
 
-// TestStopBeforeAck ends the process after everything is published: before and
-// after the parts are removed.
+// TestStopBeforeAck ends the process after everything is published; once with the
+// parts gone all the same.
 func TestStopBeforeAck(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -74,13 +76,19 @@ func TestStopBeforeAck(t *testing.T) {
 		require.NoError(t, err)
 		_, err = w.transform(t.Context(), v)
 		require.NoError(t, err)
-		require.NoError(t, w.handle(t.Context(), h.message(rows, 2)))
+		m := h.message(rows, 2)
+		require.NoError(t, w.handle(t.Context(), m))
+		m.Acked(t.Context())
 		require.Len(t, h.batches(), 6)
 		require.Empty(t, h.stored(schemas.JobsStream))
 	})
 	t.Run("OK/PartsGone", func(t *testing.T) {
 		rows := h.rows(gauge("L"), parts()...)
-		require.NoError(t, w.handle(t.Context(), h.message(rows, 1)))
+		m := h.message(rows, 1)
+		require.NoError(t, w.handle(t.Context(), m))
+		require.NotEmpty(t, h.stored(schemas.RowsStream), "without the ack the parts stay")
+		m.Acked(t.Context())
+		require.Empty(t, h.stored(schemas.RowsStream))
 		require.Len(t, h.batches(), 11)
 		// However often it comes back, the window is queried once more.
 		for attempt := range uint64(3) {
@@ -149,7 +157,9 @@ func TestFullStream(t *testing.T) {
 	require.Len(t, h.stored(schemas.RowsStream), 4)
 
 	limit(-1)
-	require.NoError(t, h.worker().handle(t.Context(), h.message(rows, 2)))
+	m := h.message(rows, 2)
+	require.NoError(t, h.worker().handle(t.Context(), m))
+	m.Acked(t.Context())
 	require.Len(t, points(t, h.batches()), 50)
 	require.Len(t, h.stored(schemas.EventsStream), 1)
 	require.Empty(t, h.stored(schemas.RowsStream))

@@ -45,10 +45,10 @@
 //
 // # What a crash does
 //
-// The message is acked last, after the OTLP batches, the event and the removal of
-// the parts. Whoever takes it up again makes the same bytes, cut in the same
-// places: their ids are the same, so the stream takes those it has for
-// duplicates. A crash between the removal of the parts and the ack leaves a
-// message whose parts are gone; the window's job is then published again and the
-// window queried anew, which sends its points a second time and loses none.
+// The message is acked after the OTLP batches and the event are stored, and its
+// parts are removed after that. Whoever takes it up again makes the same bytes, cut
+// in the same places: their ids are the same, so the stream takes those it has for
+// duplicates. Should parts be gone all the same, the window's job is published
+// again and the window queried anew, which sends its points a second time and
+// loses none.
 package transformer

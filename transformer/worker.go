@@ -60,7 +60,9 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) error {
 	if err := w.report(ctx, m, v, result); err != nil {
 		return err
 	}
-	return w.purge(ctx, v)
+	// Not before the ack: whoever gets the message again needs the parts.
+	m.AfterAck(func(ctx context.Context) { w.purge(ctx, v) })
+	return nil
 }
 
 // transform publishes a window's OTLP batches and returns when all are stored.
@@ -143,20 +145,20 @@ func (w *worker) report(ctx context.Context, m *pipe.Message, v *visible, r *Res
 	return nil
 }
 
-// purge removes a run's parts, which nobody needs any more.
-func (w *worker) purge(ctx context.Context, v *visible) error {
+// purge removes a run's parts, which nobody needs any more. What it leaves a
+// querier's sweep removes.
+func (w *worker) purge(ctx context.Context, v *visible) {
 	if v.Parts == 0 {
-		return nil
+		return
 	}
 	if err := w.cfg.Pipe.Purge(ctx, schemas.RowsStream, schemas.PartFilter(v.Run)); err != nil {
-		return fmt.Errorf("remove the row batches of window %s: %w", v.Job.Window, err)
+		w.log.Warn("could not remove the row batches of a window, a later sweep will", "window", v.Job.Window, "error", err)
 	}
-	return nil
 }
 
-// again has the window queried again, since parts of it are gone: this process, or
-// one before it, ended after it had removed them and before its ack, or somebody
-// else removed them. What was published of the window stays right; a point that is
+// again has the window queried again, since parts of it are gone: whoever had the
+// message while this process was frozen is done with them, or somebody else removed
+// them. What was published of the window stays right; a point that is
 // sent twice is the same point.
 //
 // The job gets a request of its own, made of the lost run: the rows of the same
@@ -185,5 +187,6 @@ func (w *worker) again(ctx context.Context, m *pipe.Message, v *visible, cause e
 	}
 	w.log.Warn("parts of a window's rows are gone, it is queried again", "window", job.Window,
 		"metrics_exporter", job.Namespace+"/"+job.Name, "attempt", m.Attempt, "request", job.Request, "error", cause)
-	return w.purge(ctx, v)
+	m.AfterAck(func(ctx context.Context) { w.purge(ctx, v) })
+	return nil
 }

@@ -120,12 +120,24 @@ var errGrace = errors.New("the process is stopping")
 
 type consumer struct {
 	ConsumerConfig
-	p    *Pipe
-	log  *slog.Logger
-	cons jetstream.Consumer
+	p   *Pipe
+	log *slog.Logger
+
+	mu   sync.Mutex
+	cons jetstream.Consumer // shared by the workers, made anew when the server lost it
 }
 
+func (c *consumer) current() jetstream.Consumer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cons
+}
+
+// create creates or updates the durable consumer, and waits for a server that
+// cannot be reached.
 func (c *consumer) create(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	cfg := jetstream.ConsumerConfig{
 		Durable:       c.Durable,
 		FilterSubject: c.Filter,
@@ -175,6 +187,9 @@ func (c *consumer) run(ctx, work context.Context) {
 				c.log.Warn("cannot fetch messages, trying again", "error", err)
 			}
 			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, nats.ErrNoResponders) {
+				// Of an exporter's stream that keeps what was delivered, a consumer somebody
+				// deleted begins anew: better sent twice than never.
+				c.log.Warn("the consumer is gone, making it anew: messages may be handled again", "error", err)
 				_ = c.create(ctx)
 			}
 			wait(ctx, backoff(failures, c.MaxBackoff))
@@ -186,7 +201,7 @@ func (c *consumer) run(ctx, work context.Context) {
 func (c *consumer) fetch(ctx context.Context) (jetstream.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()
-	batch, err := c.cons.Fetch(1, jetstream.FetchContext(ctx))
+	batch, err := c.current().Fetch(1, jetstream.FetchContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +250,9 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 		if m.Attempt > 1 {
 			log.Info("done after a retry", "took", took)
 		}
-		ackErr = ack(msg)
+		if ackErr = ack(msg); ackErr == nil {
+			m.Acked(work)
+		}
 	case buried:
 		log.Error("failed for good, kept as a dead letter", "kind", outcome, "error", err)
 		ackErr = ack(msg)
@@ -251,7 +268,9 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 		level := slog.LevelDebug
 		if m.Attempt == 1 {
 			level = slog.LevelWarn
-			c.p.report(work, c.Stage, m, schemas.EventRetrying, outcome, err)
+			if rerr := c.p.report(work, c.Stage, m, schemas.EventRetrying, outcome, err); rerr != nil {
+				log.Debug("could not report a retry", "error", rerr)
+			}
 		}
 		log.Log(ctx, level, "failed, will be tried again", "kind", outcome, "error", err, "delay", delay)
 		ackErr = msg.NakWithDelay(delay)

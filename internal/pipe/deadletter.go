@@ -38,19 +38,19 @@ func (p *Pipe) bury(ctx context.Context, stage schemas.Stage, m *Message, kind K
 	if _, err := p.Publish(ctx, o); err != nil {
 		return err
 	}
-	p.report(ctx, stage, m, schemas.EventFailed, kind, cause)
-	return nil
+	// Without the event the ledger would wait for this window for ever, so the message
+	// comes again; its letter is then a duplicate.
+	return p.report(ctx, stage, m, schemas.EventFailed, kind, cause)
 }
 
-// report publishes an event about m's window. A message without a window, or a
-// stream that cannot be reached, has none: the event is then only missing from
-// the ledger, the message is safe.
-func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, event schemas.EventType, kind Kind, cause error) {
+// report publishes an event about m's window; there is none about a message
+// without a window.
+func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, event schemas.EventType, kind Kind, cause error) error {
 	id, err := schemas.ParseWindowID(m.Window())
 	if err != nil {
-		return
+		return nil
 	}
-	err = p.Event(ctx, &wire.Event{
+	return p.Event(ctx, &wire.Event{
 		Type: string(event), Stage: string(stage), AtUnixNano: time.Now().UnixNano(),
 		Window: m.Window(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
@@ -58,9 +58,6 @@ func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, even
 		Run: m.Header.Get(schemas.HeaderRun), Exporter: m.Header.Get(schemas.HeaderExporter),
 		Attempt: m.Attempt, Kind: string(kind), Message: oneLine(cause),
 	})
-	if err != nil {
-		p.log.Warn("could not report a window", "window", m.Window(), "event", event, "error", err)
-	}
 }
 
 // oneLine returns an error's text, bounded and without line breaks, which a

@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -19,6 +20,19 @@ type Message struct {
 	Attempt uint64
 	// Stored is when the stream took the message.
 	Stored time.Time
+
+	after func(ctx context.Context)
+}
+
+// AfterAck makes f run once the message is acked; not when it is not. It is for
+// cleaning up what the message needs for as long as it may come again.
+func (m *Message) AfterAck(f func(ctx context.Context)) { m.after = f }
+
+// Acked runs what AfterAck was given.
+func (m *Message) Acked(ctx context.Context) {
+	if m.after != nil {
+		m.after(ctx)
+	}
 }
 
 // Window returns the window id of the message's header; empty where it has none.

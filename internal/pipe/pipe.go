@@ -2,7 +2,6 @@ package pipe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -71,6 +70,9 @@ func Open(cfg Config) (*Pipe, error) {
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
+		// Credentials that are refused twice may be right again after the server's own
+		// restart; without this the connection would be given up, in silence.
+		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -102,7 +104,9 @@ func Open(cfg Config) (*Pipe, error) {
 	if p.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
 		return nil, fmt.Errorf("connect to nats at %s: %w", where, err)
 	}
-	if p.JS, err = jetstream.New(p.nc); err != nil {
+	// An ack that is lost must not be waited for, for ever: its message is published
+	// again, and is then a duplicate.
+	if p.JS, err = jetstream.New(p.nc, jetstream.WithPublishAsyncTimeout(publishTimeout)); err != nil {
 		p.nc.Close()
 		return nil, fmt.Errorf("use jetstream at %s: %w", where, err)
 	}
@@ -191,28 +195,6 @@ func (b *Publisher) await(ctx context.Context, n int) error {
 	}
 	return nil
 }
-
-// Get returns the last message on a subject of a stream; ErrNoMessage if there is
-// none.
-func (p *Pipe) Get(ctx context.Context, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	s, err := p.JS.Stream(ctx, stream)
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", subject, err)
-	}
-	msg, err := s.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, fmt.Errorf("get %s: %w", subject, ErrNoMessage)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", subject, err)
-	}
-	return msg, nil
-}
-
-// ErrNoMessage says that a subject has no message.
-var ErrNoMessage = errors.New("no message")
 
 // Purge removes every message on the subjects that filter selects.
 func (p *Pipe) Purge(ctx context.Context, stream, filter string) error {
