@@ -133,6 +133,31 @@ func (r *run) windowRows(ctx context.Context, result frames.Result) ([]byte, err
 	}
 }
 
+// visible says whether the rows of a job became visible before: they wait for the
+// transform, or OTLP batches were made of them that the stream still has.
+func (w *worker) visible(ctx context.Context, m *pipe.Message, job *wire.WindowJob) (bool, error) {
+	p := w.stage.cfg.Pipe
+	r := newRun(p, job, w.exporter, w.stage.cfg.Logger)
+	event := schemas.JobEvent(job, schemas.Querier, schemas.EventQueried, w.stage.cfg.Now())
+	event.Exporter, event.Attempt = w.exporter, m.Attempt
+	if err := r.seen(ctx, event); err != nil {
+		return false, err
+	}
+	if event.Run != "" {
+		return true, p.Event(ctx, event)
+	}
+	filter := schemas.OTLPWindowFilter(w.exporter, w.lane, job.Namespace, job.Name, schemas.JobWindow(job).Start)
+	msg, err := p.Get(ctx, schemas.OTLPStream(w.exporter), filter)
+	if errors.Is(err, pipe.ErrNoMessage) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	// What was made of them has been reported by the transformer.
+	return msg.Header.Get(schemas.HeaderWindow) == job.Window && msg.Header.Get(schemas.HeaderRequest) == job.Request, nil
+}
+
 // seen makes event tell of the run that was visible before this one. Once that is
 // transformed its message is gone; then the window's rows are all there is to say.
 func (r *run) seen(ctx context.Context, event *wire.Event) error {

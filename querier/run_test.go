@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -131,9 +132,16 @@ func TestOneRun(t *testing.T) {
 	})
 }
 
+// laterEachTime is a clock that is an hour on whenever it is asked.
+func laterEachTime() func() time.Time {
+	now := time.Unix(0, 0)
+	return func() time.Time { now = now.Add(time.Hour); return now }
+}
+
 func TestTwice(t *testing.T) {
 	p := pipetest.MustOpen(t, exporter)
 	w := mustWorker(t, p, mustSandbox(t, sandbox.Config{Engine: canned(metrics(10000))}).URL())
+	w.cluster.shares.now = laterEachTime() // nobody rests
 	job := jobOf(t, spec())
 
 	// Between the publish of the rows and the ack of the job, a process can end, or

@@ -19,7 +19,7 @@ import (
 
 // maxAckPending is how many jobs of one consumer may be unacked. Those that wait
 // for a retry count, and they must not keep the others from being tried.
-const maxAckPending = 1000
+const maxAckPending = 50_000
 
 // sweepInterval is how often parts without a window are looked for.
 const sweepInterval = 10 * time.Minute
@@ -58,6 +58,7 @@ type clusterState struct {
 	cfg    config.Kusto
 	client *Client
 	slots  *slots
+	shares *shares
 }
 
 // New returns a Stage; it neither connects nor consumes yet.
@@ -82,7 +83,8 @@ func New(cfg Config) (*Stage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("querier: %w", err)
 		}
-		s.clusters = append(s.clusters, &clusterState{cfg: k, client: client, slots: newSlots(k.MaxConcurrentQueries)})
+		s.clusters = append(s.clusters, &clusterState{cfg: k, client: client,
+			slots: newSlots(k.MaxConcurrentQueries), shares: newShares(k.MaxConcurrentQueries, cfg.Now)})
 	}
 	return s, nil
 }

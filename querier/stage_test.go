@@ -308,7 +308,7 @@ func TestConsumers(t *testing.T) {
 	}
 	w := &worker{stage: &Stage{}, cluster: &clusterState{cfg: cluster(""), slots: newSlots(4)}, exporter: "e", lane: schemas.LaneBackfill}
 	require.Equal(t, 3, w.consumer().Concurrency)
-	require.Equal(t, 1000, w.consumer().MaxAckPending)
+	require.Equal(t, 50_000, w.consumer().MaxAckPending)
 	require.Equal(t, "k2o.job.telemetry.e.backfill.>", w.consumer().Filter)
 	require.Nil(t, w.consumer().Gate)
 	var asked string

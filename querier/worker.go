@@ -29,7 +29,7 @@ type worker struct {
 }
 
 // handle runs one window job.
-func (w *worker) handle(ctx context.Context, m *pipe.Message) error {
+func (w *worker) handle(ctx context.Context, m *pipe.Message) (failure error) {
 	job, spec, err := w.decode(m)
 	if err != nil {
 		return pipe.Permanent(err)
@@ -37,6 +37,11 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) error {
 	if err := w.mayRun(spec); err != nil {
 		return err
 	}
+	leave, err := w.cluster.shares.enter(job.Namespace+"/"+job.Name, m.Attempt)
+	if err != nil {
+		return err
+	}
+	defer func() { leave(failure) }()
 	release, err := w.cluster.slots.acquire(ctx, w.lane)
 	if err != nil {
 		return fmt.Errorf("wait for a free query slot of cluster %q: %w", w.cluster.cfg.Name, err)
@@ -105,6 +110,13 @@ func (w *worker) run(ctx context.Context, m *pipe.Message, job *wire.WindowJob, 
 	defer cancel()
 	s := w.stage
 	started := s.cfg.Now()
+	if m.Attempt > 1 {
+		// A querier that was killed before its ack may have stored the rows. By its id
+		// the stream knows that only while it keeps the message.
+		if done, err := w.visible(ctx, m, job); err != nil || done {
+			return err
+		}
+	}
 	r := newRun(s.cfg.Pipe, job, w.exporter, s.cfg.Logger)
 	defer r.discard(ctx)
 

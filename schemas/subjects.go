@@ -161,7 +161,14 @@ const (
 	EventExported    EventType = "exported"    // sender: the endpoint accepted one OTLP batch
 	EventRetrying    EventType = "retrying"    // any: a first attempt failed and will be repeated
 	EventFailed      EventType = "failed"      // any: a message became a dead letter
+	EventDropped     EventType = "dropped"     // somebody gave a dead letter up; the message says why
 )
+
+// OTLPWindowFilter selects the OTLP batches of one window.
+func OTLPWindowFilter(exporter string, lane Lane, namespace, name string, start time.Time) string {
+	return "k2o.otlp." + Token(exporter) + "." + string(lane) + "." +
+		Token(namespace) + "." + Token(name) + "." + timeToken(start) + ".>"
+}
 
 // SenderDurable names the consumer that sends one exporter's OTLP batches of one
 // lane; what it has acked was delivered.

@@ -217,12 +217,20 @@ func (c *consumer) fetch(ctx context.Context) (jetstream.Msg, error) {
 func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	m := &Message{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data(), Attempt: 1}
 	if meta, err := msg.Metadata(); err == nil {
-		m.Attempt, m.Stored = meta.NumDelivered, meta.Timestamp
+		m.Attempt, m.Stored, m.Sequence = meta.NumDelivered, meta.Timestamp, meta.Sequence.Stream
 	}
 	log := c.log.With("window", m.Window(), "attempt", m.Attempt)
 
 	renew := keepLease(msg)
 	start := time.Now()
+	m.retried = func(ctx context.Context, cause error) {
+		kind, _ := KindOf(cause)
+		c.failed(ctx, m, kind, cause, "failed, is tried again")
+		if c.p.metrics != nil {
+			c.p.metrics.Handled(c.Stage, string(kind), time.Since(start))
+		}
+		start = time.Now()
+	}
 	err := c.guard(work, m)
 	took := time.Since(start)
 	var outcome Kind
@@ -241,7 +249,7 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	}
 	renew()
 
-	if c.p.metrics != nil {
+	if c.p.metrics != nil && outcome != KindLater {
 		c.p.metrics.Handled(c.Stage, string(outcome), took)
 	}
 	var ackErr error
@@ -259,25 +267,29 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	case work.Err() != nil:
 		// Stopping: another process, or this one's next life, starts at once.
 		ackErr = msg.Nak()
+	case outcome == KindLater:
+		ackErr = msg.NakWithDelay(delay)
 	default:
-		if outcome == KindRetryAfter {
-			delay = min(delay, maxRetryAfter) + rand.N(minBackoff)
-		} else {
-			delay = backoff(m.Attempt, c.MaxBackoff)
-		}
-		level := slog.LevelDebug
-		if m.Attempt == 1 {
-			level = slog.LevelWarn
-			if rerr := c.p.report(work, c.Stage, m, schemas.EventRetrying, outcome, err); rerr != nil {
-				log.Debug("could not report a retry", "error", rerr)
-			}
-		}
-		log.Log(ctx, level, "failed, will be tried again", "kind", outcome, "error", err, "delay", delay)
+		delay = RetryDelay(outcome, delay, m.Attempt, c.MaxBackoff)
+		c.failed(work, m, outcome, err, "failed, will be tried again", "delay", delay)
 		ackErr = msg.NakWithDelay(delay)
 	}
 	if ackErr != nil {
 		// Not acked is delivered again: everything downstream takes it for the same.
 		log.Warn("could not ack, the message will come again", "error", ackErr)
+	}
+}
+
+// failed logs a failed attempt that another will follow. The first is reported too.
+func (c *consumer) failed(ctx context.Context, m *Message, kind Kind, cause error, text string, more ...any) {
+	log := c.log.With("window", m.Window(), "attempt", m.Attempt, "kind", kind, "error", cause).With(more...)
+	if m.Attempt > 1 {
+		log.Debug(text)
+		return
+	}
+	log.Warn(text)
+	if err := c.p.report(ctx, c.Stage, m, schemas.EventRetrying, kind, cause); err != nil {
+		log.Debug("could not report a retry", "error", err)
 	}
 }
 
@@ -321,6 +333,16 @@ func keepLease(msg jetstream.Msg) (stop func()) {
 		}
 	})
 	return func() { close(done); wg.Wait() }
+}
+
+// RetryDelay returns the wait after the given attempt, counted from 1, which
+// failed with an error of the given kind and delay (KindOf). Limit bounds the
+// backoff; a delay that a server named is only bounded by 15 minutes.
+func RetryDelay(kind Kind, delay time.Duration, attempt uint64, limit time.Duration) time.Duration {
+	if kind == KindRetryAfter {
+		return min(delay, maxRetryAfter) + rand.N(minBackoff)
+	}
+	return backoff(attempt, limit)
 }
 
 // backoff returns the wait after the given attempt, counted from 1: doubling from

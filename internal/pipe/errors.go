@@ -20,6 +20,8 @@ const (
 	// KindRefused: this instance must not or cannot handle the message, another
 	// may. It stays in the stream.
 	KindRefused Kind = "refused"
+	// KindLater: it is not the message's turn; nothing failed.
+	KindLater Kind = "later"
 	// KindPanic: a handler panicked. It becomes a dead letter.
 	KindPanic Kind = "panic"
 )
@@ -42,6 +44,10 @@ func RetryAfter(err error, delay time.Duration) error { return mark(err, KindRet
 // Refuse marks an error that only says that this instance is not the one to
 // handle the message.
 func Refuse(err error) error { return mark(err, KindRefused, 0) }
+
+// Later puts a message back for delay because it is not its turn. Nothing failed,
+// so nothing is logged or reported.
+func Later(err error, delay time.Duration) error { return mark(err, KindLater, delay) }
 
 func mark(err error, kind Kind, delay time.Duration) error {
 	if err == nil {

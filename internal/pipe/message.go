@@ -20,8 +20,11 @@ type Message struct {
 	Attempt uint64
 	// Stored is when the stream took the message.
 	Stored time.Time
+	// Sequence is its place in the stream.
+	Sequence uint64
 
-	after func(ctx context.Context)
+	retried func(ctx context.Context, cause error)
+	after   func(ctx context.Context)
 }
 
 // AfterAck makes f run once the message is acked; not when it is not. It is for
@@ -33,6 +36,16 @@ func (m *Message) Acked(ctx context.Context) {
 	if m.after != nil {
 		m.after(ctx)
 	}
+}
+
+// Retried says that an attempt failed and that the handler is going to make
+// another itself, instead of giving the message back: it stays where it is in the
+// order of things. It is counted and reported like one that was given back.
+func (m *Message) Retried(ctx context.Context, cause error) {
+	if m.retried != nil {
+		m.retried(ctx, cause)
+	}
+	m.Attempt++
 }
 
 // Window returns the window id of the message's header; empty where it has none.
