@@ -1,0 +1,171 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+// timeout bounds one request to the streams.
+const timeout = 10 * time.Second
+
+// ErrNoLetter says that there is no letter of that id, or none any more.
+var ErrNoLetter = errors.New("no such dead letter")
+
+// Desk is where dead letters are decided about.
+type Desk struct {
+	Pipe *pipe.Pipe
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+
+	// between, where set, is called between the two steps of a decision; its error
+	// ends it there, as a crash would. For tests.
+	between func() error
+}
+
+// Filter selects letters. Its zero value selects all.
+type Filter struct {
+	Stage schemas.Stage
+	// Namespace and Name of the MetricsExporter; both or none.
+	Namespace, Name string
+}
+
+func (f Filter) subject() string {
+	stage, namespace, name := "*", "*", "*"
+	if f.Stage != "" {
+		stage = string(f.Stage)
+	}
+	if f.Name != "" {
+		namespace, name = schemas.Token(f.Namespace), schemas.Token(f.Name)
+	}
+	return "k2o.dead." + stage + "." + namespace + "." + name
+}
+
+// List returns the letters there are, the oldest first, without their bodies.
+func (d *Desk) List(ctx context.Context, f Filter) ([]*Letter, error) {
+	letters := []*Letter{}
+	err := d.Pipe.Each(ctx, schemas.DeadStream, pipe.Selection{Subjects: []string{f.subject()}, HeadersOnly: true},
+		func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+			size, _ := strconv.Atoi(m.Headers().Get(nats.MsgSize))
+			letters = append(letters, newLetter(meta.Sequence.Stream, meta.Timestamp, m.Headers(), size))
+			return nil
+		})
+	return letters, err
+}
+
+// Get returns a letter with its body. The error is ErrNoLetter if there is none.
+func (d *Desk) Get(ctx context.Context, id uint64) (*Letter, error) {
+	m, err := (*jetstream.RawStreamMsg)(nil), pipe.ErrNoMessage
+	if id > 0 { // which would ask for no message in particular
+		m, err = pipe.GetFromLeader(ctx, d.Pipe.JS, schemas.DeadStream, pipe.GetRequest{Seq: id})
+	}
+	if errors.Is(err, pipe.ErrNoMessage) {
+		return nil, fmt.Errorf("%w: %d", ErrNoLetter, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := newLetter(id, m.Time, m.Header, len(m.Data))
+	l.Data = m.Data
+	return l, nil
+}
+
+// Retry puts the message back on the subject where it failed and removes the
+// letter.
+func (d *Desk) Retry(ctx context.Context, id uint64) (*Letter, error) {
+	l, err := d.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*Letter, error) {
+		return l, fmt.Errorf("retry dead letter %d: %w; it is kept", id, err)
+	}
+	m, err := l.message()
+	if err != nil {
+		return fail(err)
+	}
+	// Reported before it is put back: after what its stage then reports, it would
+	// say of a window that is exported that it is tried again.
+	if err := d.report(ctx, l, schemas.EventRetrying, fmt.Sprintf("dead letter %d was put back where it failed", id)); err != nil {
+		return fail(err)
+	}
+	try, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if _, err := d.Pipe.JS.PublishMsg(try, m); err != nil {
+		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = fmt.Errorf("no stream takes %s: %w", l.Subject, err)
+		}
+		return fail(err)
+	}
+	return l, d.remove(ctx, l)
+}
+
+// Drop gives a message up: it records the decision and removes the letter.
+func (d *Desk) Drop(ctx context.Context, id uint64, reason string) (*Letter, error) {
+	if strings.TrimSpace(reason) == "" {
+		return nil, errors.New("a reason is needed to drop a dead letter")
+	}
+	l, err := d.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.report(ctx, l, schemas.EventDropped, reason); err != nil {
+		return l, fmt.Errorf("drop dead letter %d: %w; it is kept", id, err)
+	}
+	return l, d.remove(ctx, l)
+}
+
+// remove is the second step of each decision. A letter that somebody else has
+// removed meanwhile is removed.
+func (d *Desk) remove(ctx context.Context, l *Letter) error {
+	if d.between != nil {
+		if err := d.between(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	s, err := d.Pipe.JS.Stream(ctx, schemas.DeadStream)
+	if err == nil {
+		err = s.DeleteMsg(ctx, l.ID)
+	}
+	if err == nil {
+		return nil
+	}
+	if _, gone := d.Get(ctx, l.ID); errors.Is(gone, ErrNoLetter) {
+		return nil
+	}
+	return fmt.Errorf("remove dead letter %d: %w; decide about it again", l.ID, err)
+}
+
+// report publishes an event about a letter's window. A letter that does not tell
+// its window has none in the ledger either.
+func (d *Desk) report(ctx context.Context, l *Letter, kind schemas.EventType, message string) error {
+	id, ok := l.WindowID()
+	if !ok {
+		return nil
+	}
+	now := time.Now
+	if d.Now != nil {
+		now = d.Now
+	}
+	batch, _ := strconv.ParseUint(l.Header.Get(schemas.HeaderBatch), 10, 64)
+	return d.Pipe.Event(ctx, &wire.Event{
+		Type: string(kind), Stage: string(l.Stage), AtUnixNano: now().UnixNano(),
+		Window: l.Window, Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
+		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
+		Lane: l.Header.Get(schemas.HeaderLane), Request: l.Header.Get(schemas.HeaderRequest),
+		Run: l.Header.Get(schemas.HeaderRun), Exporter: l.Exporter, Batch: batch,
+		Attempt: l.Attempts, Kind: string(l.Kind), Message: message,
+	})
+}
