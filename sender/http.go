@@ -15,6 +15,7 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
@@ -106,15 +107,25 @@ func withoutURL(err error) error {
 	return err
 }
 
-// accepted reads the answer of a success. One that is not OTLP's did not come
-// from an OTLP endpoint, but from a proxy or a login page in front of it.
+// accepted reads the answer of a success. A web page did not come from an OTLP
+// endpoint, but from a proxy or a login page in front of it, and garbage from
+// nobody knows whom; other bodies are an endpoint's own way of saying yes.
 func accepted(resp *http.Response, answer []byte) (rejected int64, why string, err error) {
 	if len(answer) == 0 {
 		return 0, "", nil
 	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	var ok collector.ExportMetricsServiceResponse
-	if media != contentType || proto.Unmarshal(answer, &ok) != nil {
+	switch media {
+	case contentType:
+		err = proto.Unmarshal(answer, &ok)
+	case "application/json":
+		// Some endpoints answer in JSON whatever they were sent, and not always OTLP's.
+		_ = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(answer, &ok)
+	case "text/html", "application/xhtml+xml":
+		err = errors.New("a web page")
+	}
+	if err != nil {
 		return 0, "", fmt.Errorf("the endpoint answered %s with %q that is no OTLP answer: %s",
 			resp.Status, resp.Header.Get("Content-Type"), quote(answer))
 	}

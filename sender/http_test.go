@@ -71,6 +71,18 @@ func TestSendAccepted(t *testing.T) {
 		require.Zero(t, rejected)
 		require.Equal(t, "deprecated", why)
 	})
+	t.Run("OKJSON", func(t *testing.T) {
+		rejected, _, err := exchange(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			fmt.Fprint(w, `{"status":"ok","partialSuccess":{"rejectedDataPoints":"2"}}`)
+		})
+		require.NoError(t, err)
+		require.EqualValues(t, 2, rejected)
+	})
+	t.Run("OKText", func(t *testing.T) {
+		_, _, err := exchange(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202); fmt.Fprint(w, "accepted") })
+		require.NoError(t, err)
+	})
 	// A login page in front of the endpoint answers 200 to everything.
 	t.Run("ErrNotOTLP", func(t *testing.T) {
 		_, _, err := exchange(t, func(w http.ResponseWriter, _ *http.Request) {

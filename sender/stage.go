@@ -2,8 +2,11 @@ package sender
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"time"
 
@@ -45,7 +48,15 @@ type Config struct {
 // Stage is the sender of one process.
 type Stage struct {
 	Config
-	clients []client
+	endpoints []*endpoint
+}
+
+// endpoint is an exporter as both lanes share it.
+type endpoint struct {
+	config.Exporter
+	client  client
+	breaker *breaker
+	watch   *watch
 }
 
 // client sends one batch to an endpoint and says how many of its points it
@@ -60,13 +71,16 @@ func New(cfg Config) (*Stage, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	host, _ := os.Hostname() // only for people to read
+	self := host + "-" + rand.Text()[:8]
 	s := &Stage{Config: cfg}
 	for _, e := range cfg.Exporters {
 		c, err := newHTTPClient(e, cfg.Version)
 		if err != nil {
 			return nil, fmt.Errorf("exporter %q: %w", e.Name, err)
 		}
-		s.clients = append(s.clients, c)
+		w := newWatch(s, e, self)
+		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: newBreaker(e.MaxBackoff, w.changed)})
 	}
 	return s, nil
 }
@@ -74,8 +88,9 @@ func New(cfg Config) (*Stage, error) {
 // Run sends until ctx ends and what was under way is finished.
 func (s *Stage) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for i, e := range s.Exporters {
-		defer s.clients[i].Close()
+	for _, e := range s.endpoints {
+		defer e.client.Close()
+		defer e.breaker.close()
 		for _, lane := range schemas.Lanes {
 			g.Go(func() error {
 				return s.Pipe.Consume(ctx, pipe.ConsumerConfig{
@@ -86,27 +101,53 @@ func (s *Stage) Run(ctx context.Context) error {
 					Concurrency:   inFlight,
 					MaxAckPending: maxAckPending,
 					MaxBackoff:    e.MaxBackoff,
-					Handle: func(ctx context.Context, m *pipe.Message) error {
-						return s.send(ctx, e, s.clients[i], m)
+					Gate:          e.breaker.fetchable,
+					Handle: func(work context.Context, m *pipe.Message) error {
+						return s.handle(work, ctx, e, lane, m)
 					},
 				})
 			})
 		}
-		g.Go(func() error { s.trim(ctx, e); return nil })
+		g.Go(func() error { e.watch.run(ctx); return nil })
+		g.Go(func() error { s.trim(ctx, e.Exporter); return nil })
 	}
 	return g.Wait()
 }
 
-// send delivers one batch and reports it.
-func (s *Stage) send(ctx context.Context, e config.Exporter, c client, m *pipe.Message) error {
+// errStopping gives back a batch that waited for its turn when the process was
+// told to stop: another process, or the next, has its turn at once.
+var errStopping = pipe.Later(errors.New("the process is stopping"), 0)
+
+// handle delivers one batch, when the exporter's breaker lets it, and reports it.
+func (s *Stage) handle(work, running context.Context, e *endpoint, lane schemas.Lane, m *pipe.Message) error {
 	b, err := parseBatch(m)
 	if err != nil {
 		return pipe.Permanent(err)
 	}
-	rejected, why, err := c.Send(ctx, m.Data, m.Header.Get(schemas.HeaderEncoding))
-	if err != nil {
-		return fmt.Errorf("exporter %q: %w", e.Name, err)
+	t := &turn{lane: lane, key: b.key(), sequence: m.Sequence, stored: m.Stored}
+	for {
+		if !e.breaker.acquire(running, t) {
+			return errStopping
+		}
+		rejected, why, err := e.client.Send(work, m.Data, m.Header.Get(schemas.HeaderEncoding))
+		if err == nil {
+			e.breaker.done(t, nil)
+			return s.report(work, e, b, m, rejected, why)
+		}
+		err = fmt.Errorf("exporter %q: %w", e.Name, err)
+		if work.Err() != nil {
+			e.breaker.abandon(t)
+			return err
+		}
+		if !e.breaker.done(t, err) {
+			return err
+		}
+		m.Retried(work, err)
 	}
+}
+
+// report tells the ledger and the metrics of a batch that the endpoint accepted.
+func (s *Stage) report(ctx context.Context, e *endpoint, b batch, m *pipe.Message, rejected int64, why string) error {
 	now := s.Now()
 	accepted := max(b.points-rejected, 0)
 	event := &wire.Event{
@@ -116,7 +157,7 @@ func (s *Stage) send(ctx context.Context, e config.Exporter, c client, m *pipe.M
 		Lane: b.lane, Request: m.Header.Get(schemas.HeaderRequest), Run: m.Header.Get(schemas.HeaderRun),
 		Exporter: e.Name, Attempt: m.Attempt, Batch: b.number, Points: uint64(accepted),
 	}
-	key := b.id.Namespace + "/" + b.id.Name
+	key := b.key()
 	if rejected > 0 {
 		event.Rejected = map[string]uint64{ReasonEndpoint: uint64(rejected)}
 		event.Samples = map[string]string{ReasonEndpoint: why}
@@ -125,14 +166,14 @@ func (s *Stage) send(ctx context.Context, e config.Exporter, c client, m *pipe.M
 			"window", m.Window(), "metrics_exporter", key, "exporter", e.Name, "attempt", m.Attempt,
 			"rejected", rejected, "points", b.points, "message", why)
 	}
-	lag := time.Duration(-1)
+	var end time.Time
 	if b.lane == string(schemas.LaneLive) {
-		lag = max(now.Sub(b.id.Window.End), 0)
+		end = b.id.Window.End
 	}
 	if err := s.Pipe.Event(ctx, event); err != nil {
 		return err // sent again: better twice at the endpoint than missing in the ledger
 	}
-	s.Metrics.Exported(key, e.Name, accepted, lag)
+	s.Metrics.Exported(key, e.Name, accepted, end)
 	return nil
 }
 
@@ -147,6 +188,9 @@ type batch struct {
 	points int64
 	number uint64
 }
+
+// key is the batch's MetricsExporter, as namespace/name.
+func (b batch) key() string { return b.id.Namespace + "/" + b.id.Name }
 
 func parseBatch(m *pipe.Message) (batch, error) {
 	b := batch{lane: m.Header.Get(schemas.HeaderLane)}

@@ -75,8 +75,13 @@ func run(t *testing.T, p *pipe.Pipe, exporters ...config.Exporter) (stop func())
 		exporters[i].MaxBackoff = 20 * time.Millisecond
 		exporters[i].MaxBacklogBytes = 1 << 20
 	}
-	s, err := sender.New(sender.Config{Pipe: p, Exporters: exporters, Version: "1.2.3", ReplayRetention: time.Hour,
+	return start(t, sender.Config{Pipe: p, Exporters: exporters, Version: "1.2.3", ReplayRetention: time.Hour,
 		Logger: pipetest.Logger(t), Metrics: telemetry.NewMetrics()})
+}
+
+func start(t *testing.T, cfg sender.Config) (stop func()) {
+	t.Helper()
+	s, err := sender.New(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

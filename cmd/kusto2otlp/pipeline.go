@@ -60,6 +60,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stage
 		return err
 	}
 	defer p.Close()
+	slog.SetDefault(log) // what libraries print is a line of ours too
 	log.Info("running", "version", version, "stages", stages, "config", cfg, "telemetry", p.http.Addr())
 	err = p.Run(ctx)
 	log.Info("stopped")
@@ -142,7 +143,7 @@ func (p *pipeline) newStage(name schemas.Stage, exporters []pipe.ExporterStream)
 	case schemas.Scheduler:
 		return scheduler.New(scheduler.Config{
 			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
-			CatchUp: cfg.CatchUp,
+			CatchUp: max(cfg.CatchUp, 1), // there, 0 stands for the default
 			Labels:  cfg.Labels,
 			Witness: scheduler.ServerTime(p.pipe.JS),
 			ClusterFor: func(database string) (string, bool) {

@@ -21,7 +21,9 @@ type Metrics struct {
 	errors   *prometheus.CounterVec
 	windows  *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
-	lag      *prometheus.GaugeVec
+	lag      *lags
+	up       *prometheus.GaugeVec
+	outages  *prometheus.CounterVec
 }
 
 // NewMetrics returns Metrics on a registry of its own, beside those of the Go
@@ -40,12 +42,14 @@ func NewMetrics() *Metrics {
 			Help:    "How long a stage worked on one message.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300},
 		}, []string{"stage"}),
-		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "kusto2otlp_lag_seconds",
-			Help: "How long after its window's end the latest live batch was accepted by the endpoint.",
-		}, []string{"metrics_exporter", "exporter"}),
+		lag: newLags(),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kusto2otlp_exporter_up",
+			Help: "Whether the exporter's endpoint takes batches: 1 yes; 0 no, they wait and one request probes; 0.5 again, with fewer requests at first.",
+		}, []string{"exporter"}),
+		outages: counter("exporter_outages_total", "How often the exporter's endpoint was found to be down.", "exporter"),
 	}
-	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag,
+	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag, m.up, m.outages,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,13 +81,12 @@ func (m *Metrics) Rejected(stage schemas.Stage, metricsExporter, reason string, 
 	m.rejected.WithLabelValues(metricsExporter, string(stage), reason).Add(float64(n))
 }
 
-// Exported counts points the endpoint accepted. Lag is how long after its
-// window's end that was; negative leaves the gauge alone, for a backfill's lag
-// says nothing.
-func (m *Metrics) Exported(metricsExporter, exporter string, points int64, lag time.Duration) {
+// Exported counts points of a window that the endpoint accepted. End is the end of
+// a live window, and zero for one of a backfill, whose lag says nothing.
+func (m *Metrics) Exported(metricsExporter, exporter string, points int64, end time.Time) {
 	m.points.WithLabelValues(metricsExporter, exporter).Add(float64(points))
-	if lag >= 0 {
-		m.lag.WithLabelValues(metricsExporter, exporter).Set(lag.Seconds())
+	if !end.IsZero() {
+		m.lag.exported(metricsExporter, exporter, end)
 	}
 }
 
@@ -91,3 +94,10 @@ func (m *Metrics) Exported(metricsExporter, exporter string, points int64, lag t
 func (m *Metrics) Windows(metricsExporter string, lane schemas.Lane, state schemas.EventType, n int64) {
 	m.windows.WithLabelValues(metricsExporter, string(lane), string(state)).Add(float64(n))
 }
+
+// ExporterUp sets whether an exporter's endpoint takes batches: 1, 0, or 0.5 while
+// it recovers.
+func (m *Metrics) ExporterUp(exporter string, up float64) { m.up.WithLabelValues(exporter).Set(up) }
+
+// Outage counts one time that an exporter's endpoint was found to be down.
+func (m *Metrics) Outage(exporter string) { m.outages.WithLabelValues(exporter).Inc() }

@@ -1,0 +1,93 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+func TestLag(t *testing.T) {
+	m := NewMetrics()
+	now := time.Date(2026, 1, 1, 0, 10, 0, 0, time.UTC)
+	m.lag.now = func() time.Time { return now }
+	end := now.Add(-time.Minute)
+	m.Exported("ns/a", "prom", 5, end)
+	m.Exported("ns/a", "prom", 5, end.Add(-time.Hour)) // an older window, late
+	m.Exported("ns/a", "prom", 5, time.Time{})         // a backfill
+	now = now.Add(time.Minute)
+	require.NoError(t, testutil.CollectAndCompare(m.lag, strings.NewReader(`
+# HELP kusto2otlp_lag_seconds Time since the end of the newest live window of which a batch was accepted by the endpoint. Between two windows it grows by their interval.
+# TYPE kusto2otlp_lag_seconds gauge
+kusto2otlp_lag_seconds{exporter="prom",metrics_exporter="ns/a"} 120
+`)))
+	require.EqualValues(t, 15, testutil.ToFloat64(m.points.WithLabelValues("ns/a", "prom")))
+}
+
+func TestLogger(t *testing.T) {
+	var b bytes.Buffer
+	NewLogger(&b, slog.LevelInfo, true).Info("done", "took", 1500*time.Millisecond)
+	require.Contains(t, b.String(), `"msg":"done","took":"1.5s"}`)
+	b.Reset()
+	NewLogger(&b, slog.LevelWarn, false).Info("done")
+	require.Empty(t, b.String())
+}
+
+func TestServer(t *testing.T) {
+	m := NewMetrics()
+	m.Handled(schemas.Sender, "retry", time.Second)
+	m.Handled(schemas.Sender, "", time.Second)
+	m.Rows("ns/a", 7)
+	m.Rejected(schemas.Transformer, "ns/a", "null_value", 3)
+	m.Windows("ns/a", schemas.LaneLive, schemas.EventPlanned, 2)
+	var notReady error
+	s, err := Listen("127.0.0.1:0", m, func() error { return notReady }, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	get := func(path string) (int, string) {
+		t.Helper()
+		resp, err := http.Get("http://" + s.Addr() + path)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body)
+	}
+	code, body := get("/healthz")
+	require.Equal(t, 200, code)
+	require.Equal(t, "ok\n", body)
+	code, _ = get("/readyz")
+	require.Equal(t, 200, code)
+	notReady = errors.New("not connected to nats")
+	code, body = get("/readyz")
+	require.Equal(t, 503, code)
+	require.Equal(t, "not connected to nats\n", body)
+	_, body = get("/metrics")
+	for _, line := range []string{
+		`kusto2otlp_messages_total{outcome="ok",stage="sender"} 1`,
+		`kusto2otlp_errors_total{kind="retry",stage="sender"} 1`,
+		`kusto2otlp_rows_total{metrics_exporter="ns/a"} 7`,
+		`kusto2otlp_rejected_total{metrics_exporter="ns/a",reason="null_value",stage="transformer"} 3`,
+		`kusto2otlp_windows_total{lane="live",metrics_exporter="ns/a",state="planned"} 2`,
+		`kusto2otlp_stage_duration_seconds_count{stage="sender"} 2`,
+	} {
+		require.Contains(t, body, line)
+	}
+
+	_, err = Listen(s.Addr(), m, nil, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "telemetry.listen: listen tcp "+s.Addr()+": bind: address already in use")
+	cancel()
+	require.NoError(t, <-done)
+}
