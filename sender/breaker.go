@@ -137,10 +137,7 @@ func (b *breaker) acquire(ctx context.Context, t *turn) bool {
 
 // dispatch admits who may go.
 func (b *breaker) dispatch() {
-	for {
-		if b.phase == phaseDown && !(b.probes && b.running == 0) || b.phase != phaseDown && b.running >= b.limit {
-			break
-		}
+	for b.free() {
 		i := b.next()
 		if i < 0 {
 			break
@@ -158,6 +155,14 @@ func (b *breaker) dispatch() {
 		close(t.admitted)
 	}
 	b.watchIdle()
+}
+
+// free says whether one more request may begin.
+func (b *breaker) free() bool {
+	if b.phase == phaseDown {
+		return b.probes && b.running == 0
+	}
+	return b.running < b.limit
 }
 
 // next returns who of the waiting goes first: a live batch before a backfill's,
@@ -334,11 +339,4 @@ func (b *breaker) close() {
 		b.timer.Stop()
 	}
 	b.stopDraining()
-}
-
-// held is how many batches wait in this process.
-func (b *breaker) held() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.waiting)
 }
