@@ -358,7 +358,7 @@ func (s deadShown) print(out io.Writer) error {
 	} {
 		fmt.Fprintf(w, "  %s\t%s\n", line[0], cmp.Or(line[1], "-"))
 	}
-	fmt.Fprintln(w, "\nheaders\n")
+	fmt.Fprint(w, "\nheaders\n\n")
 	names := make([]string, 0, len(s.Headers))
 	for name := range s.Headers {
 		names = append(names, name)
