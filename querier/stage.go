@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -110,17 +109,11 @@ func (s *Stage) Run(ctx context.Context) (err error) {
 	return g.Wait()
 }
 
-// Durable is the name of the consumer of a cluster's jobs for one exporter and
-// lane. The cluster's own hyphens are escaped, so that no two give the same.
-func Durable(cluster, exporter string, lane schemas.Lane) string {
-	return "querier-" + strings.ReplaceAll(schemas.Token(cluster), "-", "=2D") + "-" + schemas.Token(exporter) + "-" + string(lane)
-}
-
 func (w *worker) consumer() pipe.ConsumerConfig {
 	cfg := pipe.ConsumerConfig{
 		Stage:         schemas.Querier,
 		Stream:        schemas.JobsStream,
-		Durable:       Durable(w.cluster.cfg.Name, w.exporter, w.lane),
+		Durable:       schemas.QuerierDurable(w.cluster.cfg.Name, w.exporter, w.lane),
 		Filter:        schemas.JobFilter(w.cluster.cfg.Name, w.exporter, w.lane),
 		Concurrency:   w.cluster.slots.max,
 		MaxAckPending: maxAckPending,

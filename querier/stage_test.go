@@ -304,7 +304,7 @@ func TestConsumers(t *testing.T) {
 		{"a", "b-c", "querier-a-b-c-live"},
 		{"a.b", "c d", "querier-a=2Eb-c=20d-live"},
 	} {
-		require.Equal(t, tt.want, Durable(tt.cluster, tt.exporter, schemas.LaneLive))
+		require.Equal(t, tt.want, schemas.QuerierDurable(tt.cluster, tt.exporter, schemas.LaneLive))
 	}
 	w := &worker{stage: &Stage{}, cluster: &clusterState{cfg: cluster(""), slots: newSlots(4)}, exporter: "e", lane: schemas.LaneBackfill}
 	require.Equal(t, 3, w.consumer().Concurrency)

@@ -169,9 +169,3 @@ func OTLPWindowFilter(exporter string, lane Lane, namespace, name string, start 
 	return "k2o.otlp." + Token(exporter) + "." + string(lane) + "." +
 		Token(namespace) + "." + Token(name) + "." + timeToken(start) + ".>"
 }
-
-// SenderDurable names the consumer that sends one exporter's OTLP batches of one
-// lane; what it has acked was delivered.
-func SenderDurable(exporter string, lane Lane) string {
-	return "sender-" + Token(exporter) + "-" + string(lane)
-}

@@ -63,12 +63,6 @@ func New(cfg Config) (*Stage, error) {
 	}
 	cfg.Logger = cfg.Logger.With("stage", string(schemas.Transformer))
 	s := &Stage{cfg: cfg}
-	// A large window takes tens of megabytes. Each lane has its own turn, so that a
-	// backfill's window is nothing a live one waits for.
-	large := map[schemas.Lane]chan struct{}{}
-	for _, lane := range schemas.Lanes {
-		large[lane] = make(chan struct{}, 1)
-	}
 	for _, e := range cfg.Exporters {
 		t, err := NewTransformer(e.Output)
 		if err != nil {
@@ -76,18 +70,15 @@ func New(cfg Config) (*Stage, error) {
 		}
 		for _, lane := range schemas.Lanes {
 			s.workers = append(s.workers, &worker{
-				cfg: &s.cfg, exporter: e.Name, lane: lane, transformer: t, large: large[lane],
-				log: cfg.Logger.With("exporter", e.Name),
+				cfg: &s.cfg, exporter: e.Name, lane: lane, transformer: t,
+				// A large window takes tens of megabytes: one at a time. Each exporter and lane
+				// has its own turn, so that nobody waits for one whose stream is full.
+				large: make(chan struct{}, 1),
+				log:   cfg.Logger.With("exporter", e.Name),
 			})
 		}
 	}
 	return s, nil
-}
-
-// Durable names the consumer of an exporter's rows in one lane. There is one for
-// each, so that an exporter whose stream is full holds up no other.
-func Durable(exporter string, lane schemas.Lane) string {
-	return "transformer-" + schemas.Token(exporter) + "-" + string(lane)
 }
 
 // Run transforms windows until ctx ends, then finishes those it has begun and
@@ -99,7 +90,7 @@ func (s *Stage) Run(ctx context.Context) error {
 			return s.cfg.Pipe.Consume(ctx, pipe.ConsumerConfig{
 				Stage:       schemas.Transformer,
 				Stream:      schemas.RowsStream,
-				Durable:     Durable(w.exporter, w.lane),
+				Durable:     schemas.TransformerDurable(w.exporter, w.lane),
 				Filter:      schemas.RowsFilter(w.exporter, w.lane),
 				Concurrency: s.cfg.Concurrency,
 				Handle:      w.handle,

@@ -18,6 +18,10 @@ type Backlog struct {
 	// Bytes is exact when nothing is kept for a replay, and else their share by the
 	// mean size of the stream's messages.
 	Bytes uint64
+	// Windows is how many wait for their transform before that, and RowBytes what
+	// all exporters' rows take on disk.
+	Windows  uint64
+	RowBytes uint64
 }
 
 // otlpState is an exporter's stream and how far its consumers are.
@@ -71,12 +75,37 @@ func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error
 func (p *Pipe) Backlog(ctx context.Context, exporter string) (Backlog, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	st, err := p.otlpState(ctx, exporter)
-	if err != nil || st.Msgs == 0 {
+	var b Backlog
+	if err := p.rowBacklog(ctx, exporter, &b); err != nil {
 		return Backlog{}, err
 	}
+	st, err := p.otlpState(ctx, exporter)
+	if err != nil || st.Msgs == 0 {
+		return b, err
+	}
 	waiting := min(st.waiting, st.Msgs)
-	return Backlog{Messages: waiting, Bytes: uint64(float64(st.Bytes) * float64(waiting) / float64(st.Msgs))}, nil
+	b.Messages, b.Bytes = waiting, uint64(float64(st.Bytes)*float64(waiting)/float64(st.Msgs))
+	return b, nil
+}
+
+// rowBacklog fills in what waits for the transform.
+func (p *Pipe) rowBacklog(ctx context.Context, exporter string, b *Backlog) error {
+	s, err := p.JS.Stream(ctx, schemas.RowsStream)
+	if err != nil {
+		return fmt.Errorf("backlog of exporter %q: %w", exporter, err)
+	}
+	b.RowBytes = s.CachedInfo().State.Bytes
+	for _, lane := range schemas.Lanes {
+		c, err := s.Consumer(ctx, schemas.TransformerDurable(exporter, lane))
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			continue // no transformer has run yet: there are no rows to speak of, or soon will be one
+		}
+		if err != nil {
+			return fmt.Errorf("backlog of exporter %q: %w", exporter, err)
+		}
+		b.Windows += c.CachedInfo().NumPending + uint64(c.CachedInfo().NumAckPending)
+	}
+	return nil
 }
 
 // Trim removes delivered batches that were stored before the given time, and as

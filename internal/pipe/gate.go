@@ -15,6 +15,12 @@ const (
 	// to before its exporter's windows are queried again, in percent: queries that
 	// start and stop with every batch sent help nobody.
 	gateReopen = 80
+
+	// How many windows of an exporter may wait for their transform: gateWindows when
+	// the rows of all take more room than its mark, and maxWindows in any case. More
+	// come only where no transformer works.
+	gateWindows = 16
+	maxWindows  = 1000
 )
 
 // Gate says whether an exporter has room for another window. Beyond its
@@ -24,13 +30,15 @@ type Gate struct {
 	backlog func(ctx context.Context, exporter string) (Backlog, error)
 	log     *slog.Logger
 	now     func() time.Time
-
-	mu    sync.Mutex
-	gates map[string]*gate
+	gates   map[string]*gate
 }
 
+// gate is that of one exporter. Each has a lock of its own, since it is held over
+// a request: a stream that gives no answer must hold up nobody else.
 type gate struct {
-	mark   uint64
+	mark uint64
+
+	mu     sync.Mutex
 	closed bool
 	asked  time.Time
 }
@@ -47,25 +55,34 @@ func (p *Pipe) NewGate(exporters []ExporterStream) *Gate {
 // Open says whether the exporter has room. When the backlog cannot be known the
 // last answer stands.
 func (g *Gate) Open(ctx context.Context, exporter string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	e, ok := g.gates[exporter]
 	if !ok {
 		return true
 	}
-	if now := g.now(); now.Sub(e.asked) >= gateAge {
-		b, err := g.backlog(ctx, exporter)
-		if err != nil {
-			return !e.closed
-		}
-		e.asked = now
-		if closed := b.Bytes >= e.mark || e.closed && b.Bytes > e.mark/100*gateReopen; closed != e.closed {
-			e.closed = closed
-			if closed {
-				g.log.Warn("backlog is beyond its high-water mark, windows wait as jobs", "exporter", exporter, "bytes", b.Bytes, "mark", e.mark)
-			} else {
-				g.log.Info("backlog has come down, windows are queried again", "exporter", exporter, "bytes", b.Bytes, "mark", e.mark)
-			}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := g.now()
+	if now.Sub(e.asked) < gateAge {
+		return !e.closed
+	}
+	b, err := g.backlog(ctx, exporter)
+	e.asked = now
+	if err != nil {
+		return !e.closed
+	}
+	share := uint64(100)
+	if e.closed {
+		share = gateReopen
+	}
+	closed := b.Bytes*100 > e.mark*share || b.Bytes >= e.mark ||
+		b.Windows*100 > maxWindows*share || b.Windows > gateWindows && b.RowBytes*100 > e.mark*share
+	if closed != e.closed {
+		e.closed = closed
+		if closed {
+			g.log.Warn("backlog is beyond its high-water mark, windows wait as jobs", "exporter", exporter,
+				"bytes", b.Bytes, "mark", e.mark, "windows_without_transform", b.Windows, "row_bytes", b.RowBytes)
+		} else {
+			g.log.Info("backlog has come down, windows are queried again", "exporter", exporter, "bytes", b.Bytes, "mark", e.mark)
 		}
 	}
 	return !e.closed

@@ -41,4 +41,15 @@ func TestGate(t *testing.T) {
 	failure = errors.New("no answer")
 	require.False(t, open(0), "without an answer the last one stands")
 	require.True(t, g.Open(t.Context(), "unknown"))
+
+	failure, backlog = nil, Backlog{}
+	require.True(t, open(0))
+	backlog.Windows, backlog.RowBytes = 17, 1001
+	require.False(t, open(0), "no transformer keeps up: the rows would fill the disk")
+	backlog.RowBytes = 500
+	require.True(t, open(0))
+	backlog.Windows, backlog.RowBytes = 16, 1<<40
+	require.True(t, open(0), "rows of others close nobody's gate")
+	backlog.Windows, backlog.RowBytes = 1001, 0
+	require.False(t, open(0))
 }

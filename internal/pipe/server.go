@@ -81,6 +81,7 @@ func (s *Server) start(log *slog.Logger) (err error) {
 		Authorization: s.addr.Token,
 		JetStream:     true,
 		StoreDir:      s.dir,
+		JetStreamMaxStore: 1 << 50,
 		// Nothing acked may be lost to a power cut: there is no second replica.
 		SyncAlways: true,
 		NoSigs:     true,
