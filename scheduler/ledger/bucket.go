@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+// What is in the bucket. schemas/README.md is the specification.
+const (
+	epochKey     = "epoch"
+	windowPrefix = "window."
+	dayPrefix    = "day."
+)
+
+// opTimeout bounds one request to JetStream. A leader change takes about a second.
+const opTimeout = 5 * time.Second
+
+// bucket is the KV bucket of the ledger.
+type bucket struct {
+	js    jetstream.JetStream
+	kv    jetstream.KeyValue
+	epoch string
+}
+
+// ensureBucket creates the bucket if it is not there, and its epoch if it has
+// none. Any number of processes may do so at once.
+func ensureBucket(ctx context.Context, js jetstream.JetStream, replicas int) (*bucket, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:      schemas.LedgerBucket,
+		Description: "what became of each window",
+		Storage:     jetstream.FileStorage,
+		Replicas:    max(replicas, 1),
+		History:     1,
+		// Neither a TTL nor a limit of bytes: they would not spare what is unfinished.
+		// sweep.go removes what is done and old.
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create or update bucket %s: %w", schemas.LedgerBucket, err)
+	}
+	b := &bucket{js: js, kv: kv}
+	if b.epoch, err = b.readEpoch(ctx); err != nil || b.epoch != "" {
+		return b, err
+	}
+	if _, err := kv.Create(ctx, epochKey, []byte(rand.Text())); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return nil, fmt.Errorf("begin an epoch of bucket %s: %w", schemas.LedgerBucket, err)
+	}
+	// Another process may have been first.
+	if b.epoch, err = b.readEpoch(ctx); err == nil && b.epoch == "" {
+		err = fmt.Errorf("bucket %s has no epoch", schemas.LedgerBucket)
+	}
+	return b, err
+}
+
+// openBucket opens the bucket to read it.
+func openBucket(ctx context.Context, js jetstream.JetStream) (*bucket, error) {
+	kv, err := js.KeyValue(ctx, schemas.LedgerBucket)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", schemas.LedgerBucket, err)
+	}
+	return &bucket{js: js, kv: kv}, nil
+}
+
+// readEpoch returns the epoch; empty if there is none.
+func (b *bucket) readEpoch(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	e, err := b.kv.Get(ctx, epochKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the epoch of bucket %s: %w", schemas.LedgerBucket, err)
+	}
+	return string(e.Value()), nil
+}
+
+// get reads a value into m and returns its bytes and revision; 0 when there is
+// none.
+func (b *bucket) get(ctx context.Context, key string, m proto.Message) ([]byte, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	e, err := b.kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("get %s: %w", key, err)
+	}
+	if err := proto.Unmarshal(e.Value(), m); err != nil {
+		return nil, 0, fmt.Errorf("decode %s of bucket %s: %w", key, schemas.LedgerBucket, err)
+	}
+	return e.Value(), e.Revision(), nil
+}
+
+// errConflict says that a value is not the one that was read.
+var errConflict = errors.New("another process has written it")
+
+// put writes a value whose revision is the one given; 0: there is none.
+func (b *bucket) put(ctx context.Context, key string, data []byte, revision uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	written, err := b.kv.Update(ctx, key, data, revision)
+	if err != nil {
+		// The server has two codes for it: the second is of a write under way.
+		const wrongLastSequenceConstant = 10164
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && (refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || refused.ErrorCode == wrongLastSequenceConstant) {
+			err = errConflict
+		}
+		return 0, fmt.Errorf("put %s: %w", key, err)
+	}
+	return written, nil
+}
+
+// each calls see with every value whose key the pattern selects, in no order.
+func (b *bucket) each(ctx context.Context, pattern string, see func(key string, revision uint64, data []byte) error) error {
+	w, err := b.kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("read %s of bucket %s: %w", pattern, schemas.LedgerBucket, err)
+	}
+	defer w.Stop() //nolint:errcheck // it only ends the reading
+	for {
+		select {
+		case e, ok := <-w.Updates():
+			if e == nil {
+				if !ok && ctx.Err() == nil {
+					return fmt.Errorf("read %s of bucket %s: %w", pattern, schemas.LedgerBucket, nats.ErrConnectionClosed)
+				}
+				return ctx.Err() // that was all there is
+			}
+			if err := see(e.Key(), e.Revision(), e.Value()); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("read %s of bucket %s: %w", pattern, schemas.LedgerBucket, context.Cause(ctx))
+		}
+	}
+}
+
+// purge removes the values whose keys the pattern selects, unless they were
+// written after the revision given. It leaves no markers behind.
+func (b *bucket) purge(ctx context.Context, pattern string, revision uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	s, err := b.js.Stream(ctx, "KV_"+schemas.LedgerBucket)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSubject("$KV."+schemas.LedgerBucket+"."+pattern), jetstream.WithPurgeSequence(revision+1))
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s of bucket %s: %w", pattern, schemas.LedgerBucket, err)
+	}
+	return nil
+}

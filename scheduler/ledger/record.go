@@ -1,0 +1,199 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+const (
+	// againMark begins, in a request, what the transformer adds to it when it has a
+	// window queried again whose row batches were lost. It is the same request.
+	againMark = "~again-"
+
+	// maxReplays and maxRuns bound what is kept of one window; the oldest goes.
+	maxReplays = 16
+	maxRuns    = 16
+
+	// maxBatches bounds the number of an OTLP batch, a hundred times what the
+	// largest window has: an event that is wrong must not cost memory.
+	maxBatches = 1 << 17
+
+	// maxMessage bounds the text of an error in a record, in bytes.
+	maxMessage = 1100
+)
+
+// apply folds one event into the record of its window. Whatever the order in
+// which events are applied, and however often each is, the record is the same:
+// every field is a minimum, a maximum or a union.
+func apply(r *wire.WindowRecord, e *wire.Event) {
+	r.Generation = max(r.Generation, e.Generation)
+	r.Exporter = max(r.Exporter, e.Exporter)
+	request, _, _ := strings.Cut(e.Request, againMark)
+	applyCourse(course(r, request), e)
+	if len(r.Replays) > maxReplays {
+		r.Replays = slices.DeleteFunc(r.Replays, oldestCourse(r.Replays))
+	}
+}
+
+// course returns what is known of a request for a window.
+func course(r *wire.WindowRecord, request string) *wire.WindowCourse {
+	if request == "" {
+		if r.Schedule == nil {
+			r.Schedule = &wire.WindowCourse{}
+		}
+		return r.Schedule
+	}
+	i, ok := slices.BinarySearchFunc(r.Replays, request, func(c *wire.WindowCourse, request string) int {
+		return cmp.Compare(c.Request, request)
+	})
+	if !ok {
+		r.Replays = slices.Insert(r.Replays, i, &wire.WindowCourse{Request: request})
+	}
+	return r.Replays[i]
+}
+
+func oldestCourse(courses []*wire.WindowCourse) func(*wire.WindowCourse) bool {
+	oldest := slices.MinFunc(courses, func(a, b *wire.WindowCourse) int {
+		return cmp.Or(cmp.Compare(a.LastUnixNano, b.LastUnixNano), cmp.Compare(a.Request, b.Request))
+	})
+	return func(c *wire.WindowCourse) bool { return c == oldest }
+}
+
+func applyCourse(c *wire.WindowCourse, e *wire.Event) {
+	at := e.AtUnixNano
+	c.Lane = max(c.Lane, e.Lane)
+	c.Attempts = max(c.Attempts, e.Attempt)
+	c.LastUnixNano = max(c.LastUnixNano, at)
+	switch schemas.EventType(e.Type) {
+	case schemas.EventPlanned:
+		c.PlannedUnixNano = first(c.PlannedUnixNano, at)
+	case schemas.EventRunning:
+		c.RunningUnixNano = first(c.RunningUnixNano, at)
+		c.BegunUnixNano = max(c.BegunUnixNano, at)
+	case schemas.EventQueried:
+		c.QueriedUnixNano = max(c.QueriedUnixNano, at)
+		// A second commit of rows that were transformed meanwhile does not know its run.
+		if e.Run != "" {
+			r := runOf(c, e.Run)
+			r.QueriedUnixNano = max(r.QueriedUnixNano, at)
+			r.Rows, r.RowBatches = max(r.Rows, e.Rows), max(r.RowBatches, e.Batches)
+		}
+	case schemas.EventTransformed:
+		if e.Run != "" {
+			applyTransformed(runOf(c, e.Run), e)
+		}
+	case schemas.EventExported:
+		if e.Run != "" && e.Batch < maxBatches {
+			applyExported(runOf(c, e.Run), e)
+		}
+	case schemas.EventRetrying:
+		c.Retrying = later(c.Retrying, errorOf(e))
+	case schemas.EventFailed:
+		fail(c, errorOf(e))
+	case schemas.EventDropped:
+		c.Dropped = later(c.Dropped, errorOf(e))
+	}
+}
+
+// runOf returns what is known of a run.
+func runOf(c *wire.WindowCourse, run string) *wire.RunRecord {
+	find := func() (int, bool) {
+		return slices.BinarySearchFunc(c.Runs, run, func(r *wire.RunRecord, run string) int { return cmp.Compare(r.Run, run) })
+	}
+	i, ok := find()
+	if ok {
+		return c.Runs[i]
+	}
+	if len(c.Runs) >= maxRuns {
+		oldest := slices.MinFunc(c.Runs, func(a, b *wire.RunRecord) int {
+			return cmp.Or(cmp.Compare(a.QueriedUnixNano, b.QueriedUnixNano), cmp.Compare(a.Run, b.Run))
+		})
+		c.Runs = slices.DeleteFunc(c.Runs, func(r *wire.RunRecord) bool { return r == oldest })
+		i, _ = find()
+	}
+	c.Runs = slices.Insert(c.Runs, i, &wire.RunRecord{Run: run})
+	return c.Runs[i]
+}
+
+// applyTransformed takes the larger count where a run was transformed twice, with
+// another compression in between: all batches of either are sent.
+func applyTransformed(r *wire.RunRecord, e *wire.Event) {
+	r.TransformedUnixNano = first(r.TransformedUnixNano, e.AtUnixNano)
+	r.Rows = max(r.Rows, e.Rows)
+	r.Batches, r.Points = max(r.Batches, e.Batches), max(r.Points, e.Points)
+	for reason, n := range e.Rejected {
+		if r.Rejected == nil {
+			r.Rejected = map[string]uint64{}
+		}
+		r.Rejected[reason] = max(r.Rejected[reason], n)
+	}
+}
+
+// applyExported notes the batch by its number, so that one that was sent twice is
+// counted once.
+func applyExported(r *wire.RunRecord, e *wire.Event) {
+	r.ExportedUnixNano = max(r.ExportedUnixNano, e.AtUnixNano)
+	if n := int(e.Batch) + 1 - len(r.Accepted); n > 0 {
+		r.Accepted = append(r.Accepted, make([]uint64, n)...)
+	}
+	r.Accepted[e.Batch] = max(r.Accepted[e.Batch], e.Points+1)
+	for reason, n := range e.Rejected {
+		i, ok := slices.BinarySearchFunc(r.Refused, e.Batch, func(b *wire.BatchRefusal, batch uint64) int {
+			return cmp.Or(cmp.Compare(b.Batch, batch), cmp.Compare(b.Reason, reason))
+		})
+		if !ok {
+			r.Refused = slices.Insert(r.Refused, i, &wire.BatchRefusal{Batch: e.Batch, Reason: reason})
+		}
+		r.Refused[i].Points = max(r.Refused[i].Points, n)
+	}
+}
+
+// fail keeps the latest error of each stage and run.
+func fail(c *wire.WindowCourse, err *wire.WindowError) {
+	i, ok := slices.BinarySearchFunc(c.Failures, err, func(a, b *wire.WindowError) int {
+		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Run, b.Run))
+	})
+	if !ok {
+		if len(c.Failures) < maxRuns*len(schemas.Stages) {
+			c.Failures = slices.Insert(c.Failures, i, err)
+		}
+		return
+	}
+	c.Failures[i] = later(c.Failures[i], err)
+}
+
+func errorOf(e *wire.Event) *wire.WindowError {
+	message := e.Message
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "")
+	}
+	return &wire.WindowError{Stage: e.Stage, Kind: e.Kind, Message: message, AtUnixNano: e.AtUnixNano, Run: e.Run}
+}
+
+// later returns the later of two errors, either of which may be nil; of two at the
+// same time always the same one.
+func later(a, b *wire.WindowError) *wire.WindowError {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	if cmp.Or(cmp.Compare(a.AtUnixNano, b.AtUnixNano), cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Run, b.Run),
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message)) < 0 {
+		return b
+	}
+	return a
+}
+
+// first returns the earlier of two times, of which 0 is none.
+func first(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

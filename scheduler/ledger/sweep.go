@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+// sweepEvery is how often old days are looked for.
+const sweepEvery = time.Hour
+
+// maybeSweep sweeps if it is time to. A sweep that fails is done again later.
+func (f *Folder) maybeSweep(ctx context.Context, b *bucket) {
+	now := f.cfg.Now()
+	if now.Sub(f.swept) < sweepEvery && !now.Before(f.swept) {
+		return
+	}
+	f.swept = now
+	if err := sweep(ctx, b, now.Add(-f.cfg.Retention)); err != nil && ctx.Err() == nil {
+		f.cfg.Logger.Warn("old records of the ledger could not be removed, trying again later", "error", err)
+	}
+}
+
+// sweep removes the records of days of which everything is exported or skipped and
+// nothing was reported since before. Of days after one that is not, what they add
+// up to stays, since else they would look like a gap.
+//
+// Any number of processes may do this at once, at any time: a day that is written
+// meanwhile stays, and an event of such an old window that comes again does not,
+// for events themselves are kept for a few days only.
+func sweep(ctx context.Context, b *bucket, before time.Time) error {
+	type found struct {
+		key      string
+		day      *wire.LedgerDay
+		revision uint64
+	}
+	days := map[string][]found{}
+	err := b.each(ctx, dayPrefix+">", func(key string, revision uint64, data []byte) error {
+		day := new(wire.LedgerDay)
+		if err := proto.Unmarshal(data, day); err != nil {
+			return err
+		}
+		of := key[:strings.LastIndexByte(key, '.')]
+		days[of] = append(days[of], found{key, day, revision})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, list := range days {
+		slices.SortFunc(list, func(a, b found) int { return cmp.Compare(a.key, b.key) })
+		oldest := true
+		for _, d := range list {
+			if !settled(d.day, before) {
+				oldest = false
+				continue
+			}
+			chunks := uint64(0)
+			for _, c := range d.day.Chunks {
+				chunks = max(chunks, c.Revision)
+			}
+			if chunks > 0 {
+				if err := b.purge(ctx, windowPrefix+strings.TrimPrefix(d.key, dayPrefix)+".*", chunks); err != nil {
+					return err
+				}
+			}
+			if !oldest {
+				continue
+			}
+			if err := b.purge(ctx, d.key, d.revision); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// settled says whether nothing of a day is under way or failed, and nothing was
+// reported since.
+func settled(d *wire.LedgerDay, before time.Time) bool {
+	for _, c := range d.Chunks {
+		if !time.Unix(0, c.LastUnixNano).Before(before) {
+			return false
+		}
+		for state, n := range c.States {
+			if n > 0 && state != string(StateExported) && state != string(StateSkipped) {
+				return false
+			}
+		}
+	}
+	for _, s := range d.Skipped {
+		if !time.Unix(0, s.AtUnixNano).Before(before) {
+			return false
+		}
+	}
+	return true
+}
