@@ -191,7 +191,7 @@ func TestUnknownCommit(t *testing.T) {
 	s, err := p.JS.Stream(t.Context(), schemas.RowsStream)
 	require.NoError(t, err)
 	cfg := s.CachedInfo().Config
-	cfg.Subjects = []string{schemas.PartFilter("")}
+	cfg.Subjects = []string{schemas.AllParts}
 	_, err = p.JS.UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
 	err = w.handle(t.Context(), message(t, jobOf(t, spec())))

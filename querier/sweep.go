@@ -53,7 +53,7 @@ func (s *Stage) sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list stream %s: %w", schemas.RowsStream, err)
 	}
-	parts := strings.TrimSuffix(schemas.PartFilter(""), ">")
+	parts := strings.TrimSuffix(schemas.AllParts, ">")
 	runs, visible := map[string]bool{}, map[string]bool{}
 	for subject := range info.State.Subjects {
 		if rest, ok := strings.CutPrefix(subject, parts); ok {

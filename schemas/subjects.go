@@ -29,6 +29,16 @@ const (
 // has its own, since a full stream refuses everybody.
 func OTLPStream(exporter string) string { return otlpStreamPrefix + Token(exporter) }
 
+// All subjects of a kind.
+const (
+	AllJobs    = "k2o.job.>"
+	AllCursors = "k2o.cursor.>"
+	AllRows    = "k2o.rows.>"
+	AllParts   = "k2o.part.>"
+	AllDead    = "k2o.dead.>"
+	AllEvents  = "k2o.event.>"
+)
+
 // Token makes any name a single subject token, a part of a stream's or a
 // consumer's name: every byte but letters, digits, - and _ becomes =XX, in
 // hexadecimal. Kubernetes names may contain dots; a subject token may not.
@@ -101,13 +111,8 @@ func PartSubject(run string, n int) string {
 	return "k2o.part." + Token(run) + "." + strconv.Itoa(n)
 }
 
-// PartFilter selects all parts of a run; of every run when it is empty.
-func PartFilter(run string) string {
-	if run == "" {
-		return "k2o.part.>"
-	}
-	return "k2o.part." + Token(run) + ".*"
-}
+// PartFilter selects all parts of a run.
+func PartFilter(run string) string { return "k2o.part." + Token(run) + ".*" }
 
 // OTLPSubject is where OTLP batch n of a window is published.
 func OTLPSubject(exporter string, lane Lane, namespace, name string, start time.Time, run string, n int) string {

@@ -107,6 +107,17 @@ func openPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stag
 	if err = p.pipe.EnsureStreams(ctx, exporters); err != nil {
 		return nil, err
 	}
+	clusters := make([]string, len(cfg.Kusto))
+	for i, k := range cfg.Kusto {
+		clusters[i] = k.Name
+	}
+	strays, err := p.pipe.Strays(ctx, clusters, cfg.ExporterNames())
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range strays {
+		log.Warn("nobody will take up what waits for a name that the configuration does not have", "what", s)
+	}
 	for _, name := range stages {
 		s, err := p.newStage(name, exporters)
 		if err != nil {

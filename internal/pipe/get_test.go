@@ -75,5 +75,6 @@ func TestConsumerDeleted(t *testing.T) {
 		require.NoError(t, s.DeleteConsumer(t.Context(), "test"))
 	}
 	job(t, p, 9)
-	require.Equal(t, "job 9", receive(t, got))
+	for receive(t, got) != "job 9" { // one whose ack the consumer did not live to see comes again
+	}
 }

@@ -38,7 +38,7 @@ func (p *Pipe) EnsureStreams(ctx context.Context, exporters []ExporterStream) er
 		{
 			Name:        schemas.JobsStream,
 			Description: "window jobs that wait for a query, and how far each MetricsExporter's windows were issued",
-			Subjects:    []string{"k2o.job.>", "k2o.cursor.>"},
+			Subjects:    []string{schemas.AllJobs, schemas.AllCursors},
 			Retention:   jetstream.WorkQueuePolicy,
 			// Of a cursor only the last counts, and a job has a subject of its own.
 			MaxMsgsPerSubject:  1,
@@ -47,20 +47,20 @@ func (p *Pipe) EnsureStreams(ctx context.Context, exporters []ExporterStream) er
 		{
 			Name:        schemas.RowsStream,
 			Description: "rows of windows that wait for their transform",
-			Subjects:    []string{"k2o.rows.>", "k2o.part.>"},
+			Subjects:    []string{schemas.AllRows, schemas.AllParts},
 			Retention:   jetstream.WorkQueuePolicy,
 			Duplicates:  duplicates,
 		},
 		{
 			Name:        schemas.DeadStream,
 			Description: "messages that can never succeed, until somebody decides",
-			Subjects:    []string{"k2o.dead.>"},
+			Subjects:    []string{schemas.AllDead},
 			Duplicates:  duplicates,
 		},
 		{
 			Name:        schemas.EventsStream,
 			Description: "what became of each window",
-			Subjects:    []string{"k2o.event.>"},
+			Subjects:    []string{schemas.AllEvents},
 			MaxAge:      eventAge,
 		},
 	}
@@ -68,7 +68,7 @@ func (p *Pipe) EnsureStreams(ctx context.Context, exporters []ExporterStream) er
 		streams = append(streams, jetstream.StreamConfig{
 			Name:        schemas.OTLPStream(e.Name),
 			Description: "OTLP batches of exporter " + e.Name + ": those that wait, and those delivered and kept for a replay",
-			Subjects:    []string{"k2o.otlp." + schemas.Token(e.Name) + ".>"},
+			Subjects:    []string{schemas.OTLPFilter(e.Name, "*")},
 			MaxBytes:    streamRoom * e.MaxBacklogBytes,
 			// Full is refused, never made room for: what is undelivered stays.
 			Discard:    jetstream.DiscardNew,
