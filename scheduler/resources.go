@@ -18,6 +18,9 @@ const (
 // apply takes over what the source declares.
 func (s *Scheduler) apply(set resource.Set, now time.Time) {
 	s.tellProblems(set.Problems)
+	if len(set.Documents) == 0 && len(set.Problems) == 0 {
+		s.cfg.Logger.Warn("there is no MetricsExporter: no file matches resources.files, or those that do are empty")
+	}
 	states := make(map[string]string, len(set.Documents))
 	for _, d := range set.Documents {
 		key := d.Key()
