@@ -115,13 +115,13 @@ func TestKill(t *testing.T) {
 	write(t, filepath.Join(dir, "pipeline.yaml"), fmt.Sprintf(`
 dataDir: %[1]s/data
 kusto:
-  - {name: sandbox, endpoint: %[2]s, databases: [TelemetryDB], auth: {type: none}}
+  - {name: sandbox, endpoint: %[2]s, databases: [TelemetryDB, Bench], auth: {type: none}}
 exporters:
   - {name: prom, endpoint: %[3]s, maxBacklogBytes: 64MiB}
 resources: {files: ["%[1]s/exporters/*.yaml"]}
 telemetry: {listen: "127.0.0.1:0"}
 `, dir, kusto.URL(), e.url))
-	// Each exports in its own way: one point a service, several batches of points.
+	// Few points a window, many, and so many that a window has several row batches.
 	for name, body := range map[string]string{
 		"small": "summarize Value = count() by ServiceName, at = bin(Timestamp, 1s)",
 		"each":  "extend at = Timestamp, Value = ResponseTimeMs",
@@ -142,6 +142,18 @@ spec:
 `, name, body))
 	}
 
+	write(t, filepath.Join(dir, "exporters", "large.yaml"), `
+apiVersion: adx-mon.azure.com/v1
+kind: MetricsExporter
+metadata: {name: large, namespace: test}
+spec:
+  database: Bench
+  exporter: prom
+  interval: 2s
+  body: TenThousand | where Timestamp between (_startTime .. _endTime)
+  transform: {defaultMetricName: large, valueColumn: Value, timestampColumn: Timestamp, labelColumns: [MetricName, Service, Region, Host]}
+`)
+
 	logs, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -161,11 +173,11 @@ spec:
 	t.Cleanup(func() { _ = life.Process.Kill(); _ = life.Wait() })
 	// Each MetricsExporter begins with its own last complete window.
 	var began time.Time
-	for _, metric := range []string{"small", "each"} {
+	for _, metric := range []string{"small", "each", "large"} {
 		require.Eventually(t, func() bool {
 			first, ok := e.first(metric)
 			if first.After(began) {
-				began = first
+				began = first.Add(time.Second).Truncate(2 * time.Second)
 			}
 			return ok
 		}, 30*time.Second, 10*time.Millisecond)
@@ -178,7 +190,7 @@ spec:
 	}
 
 	// Windows due before now must all arrive.
-	end := time.Now().UTC().Truncate(time.Second)
+	end := time.Now().UTC().Truncate(2 * time.Second)
 	want := directly(t, began, end)
 	require.NotEmpty(t, want)
 	for deadline := time.Now().Add(time.Minute); len(e.between(began, end)) < len(want) && time.Now().Before(deadline); {
@@ -223,5 +235,23 @@ func directly(t *testing.T, start, end time.Time) map[point]float64 {
 		return nil
 	})
 	require.NoError(t, err)
+	// The rows of this table depend on the range that is asked for.
+	for w := start; w.Before(end); w = w.Add(2 * time.Second) {
+		err := samples.Source{}.Scan(t.Context(), engine.ScanRequest{
+			Database: "Bench", Table: "TenThousand", Now: end,
+			Columns: []string{"Timestamp", "MetricName", "Service", "Region", "Host", "Value"},
+			Ranges:  []engine.TimeRange{{Column: "Timestamp", From: table.Ticks(w), To: table.Ticks(w.Add(2*time.Second)) - 1}},
+		}, func(rows *table.Table) error {
+			for i := range rows.Rows() {
+				labels := map[string]any{}
+				for _, c := range rows.Columns[1:5] {
+					labels[c.Name] = c.Vec.Strings[i]
+				}
+				points[point{"large" + fmt.Sprint(labels), table.Time(rows.Columns[0].Vec.Ints[i]).UnixNano()}] = rows.Columns[5].Vec.Reals[i]
+			}
+			return nil
+		})
+		require.NoError(t, err)
+	}
 	return points
 }
