@@ -1,0 +1,343 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/internal/request"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+const (
+	// sendAhead is how many batches of the backfill lane may wait in the exporter's
+	// stream before more are added: copies that pile up there would push out the
+	// originals that are yet to be copied.
+	sendAhead = 32
+
+	// sendPoll is how often that is looked at, and roomWait how long a full stream is
+	// left alone.
+	sendPoll = 100 * time.Millisecond
+	roomWait = time.Second
+)
+
+// kept is what the exporter's stream still has of the windows.
+type kept struct {
+	windows        []keptWindow // the oldest first
+	missing, empty int
+	// delivered windows were sent again before, and removed since.
+	delivered int
+}
+
+// keptWindow is a window of the grid, or one that was exported under another grid.
+type keptWindow struct {
+	id  schemas.WindowID // without a name when nothing is kept
+	w   schemas.Window
+	run *keptRun // nil: nothing, or not all of it
+	// empty: it had no points.
+	empty bool
+}
+
+// keptRun is one run's batches.
+type keptRun struct {
+	id      string
+	window  string
+	first   uint64            // sequence
+	batches map[uint64]uint64 // sequence by number
+	copied  map[uint64]bool   // by this request
+}
+
+// complete says whether all batches are there. How many there were is only known of
+// runs whose events are kept; the others must at least have no hole: the oldest go
+// first.
+func (r *keptRun) complete(want uint64, known bool) bool {
+	n := uint64(len(r.batches))
+	if known && n < want {
+		return false
+	}
+	for i := range n {
+		if _, ok := r.batches[i]; !ok {
+			return false
+		}
+	}
+	return n > 0
+}
+
+// findKept reads the headers of what the exporter's stream has of the MetricsExporter.
+func (r *Replay) findKept(ctx context.Context) (*kept, error) {
+	t := r.cfg.Target
+	runs := map[schemas.Window]map[string]*keptRun{}
+	ids := map[schemas.Window]schemas.WindowID{}
+	var filters []string
+	for _, lane := range schemas.Lanes {
+		filters = append(filters, "k2o.otlp."+schemas.Token(t.Exporter)+"."+string(lane)+"."+schemas.Token(t.Namespace)+"."+schemas.Token(t.Name)+".>")
+	}
+	err := r.cfg.Pipe.Each(ctx, schemas.OTLPStream(t.Exporter), pipe.Selection{Subjects: filters, HeadersOnly: true},
+		func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+			h := m.Headers()
+			id, err := schemas.ParseWindowID(h.Get(schemas.HeaderWindow))
+			n, nerr := strconv.ParseUint(h.Get(schemas.HeaderBatch), 10, 64)
+			run := h.Get(schemas.HeaderRun)
+			if err != nil || nerr != nil || run == "" || id.Window.Start.Before(r.aligned.Start) || id.Window.End.After(r.aligned.End) {
+				return nil
+			}
+			if runs[id.Window] == nil {
+				runs[id.Window] = map[string]*keptRun{}
+			}
+			k := runs[id.Window][run]
+			if k == nil {
+				k = &keptRun{id: run, window: id.String(), first: meta.Sequence.Stream, batches: map[uint64]uint64{}, copied: map[uint64]bool{}}
+				runs[id.Window][run] = k
+			}
+			if h.Get(schemas.HeaderRequest) == r.cfg.Request {
+				k.copied[n] = true
+			}
+			// The last of several copies: it stays the longest.
+			k.batches[n] = meta.Sequence.Stream
+			ids[id.Window] = id
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	counts, empty, err := r.told(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := map[schemas.Window]bool{}
+	for w := range runs {
+		all[w] = true
+	}
+	for w := range request.Windows(r.cfg.Grid, r.aligned.Start, r.aligned.End) {
+		all[w] = true
+	}
+	k := &kept{}
+	for w := range all {
+		kw := keptWindow{id: ids[w], w: w, empty: empty[w]}
+		for _, run := range runs[w] {
+			want, known := counts[run.id]
+			if run.complete(want, known) && (kw.run == nil || run.first > kw.run.first) {
+				kw.run = run
+			}
+		}
+		k.windows = append(k.windows, kw)
+	}
+	slices.SortFunc(k.windows, func(a, b keptWindow) int {
+		return cmp.Or(a.w.Start.Compare(b.w.Start), a.w.End.Compare(b.w.End))
+	})
+	// What was sent again before is waited for all the same.
+	for _, kw := range k.windows {
+		k.tally(kw, r.state.Request != nil && kw.w.Start.Before(r.state.Next()))
+		if kw.run != nil {
+			r.tracker.Expect(kw.run.window, kw.run.id, uint64(len(kw.run.batches)))
+		}
+	}
+	if r.state.Request != nil {
+		// Of those that were passed before, some had nothing kept then already.
+		missing := min(k.delivered, int(r.state.Failed))
+		k.missing, k.delivered = k.missing+missing, k.delivered-missing
+	}
+	return k, nil
+}
+
+func (k *kept) tally(kw keptWindow, passed bool) {
+	switch {
+	case kw.run != nil:
+	case kw.empty:
+		k.empty++
+	case passed:
+		// Only what was delivered is removed.
+		k.delivered++
+	default:
+		k.missing++
+	}
+}
+
+// told returns, from the events that are kept, how many batches each run had, and
+// which windows had no points.
+func (r *Replay) told(ctx context.Context) (counts map[string]uint64, empty map[schemas.Window]bool, err error) {
+	counts, empty = map[string]uint64{}, map[schemas.Window]bool{}
+	t := r.cfg.Target
+	filters := []string{
+		schemas.EventSubject(t.Namespace, t.Name, schemas.EventQueried),
+		schemas.EventSubject(t.Namespace, t.Name, schemas.EventTransformed),
+	}
+	err = r.cfg.Pipe.Each(ctx, schemas.EventsStream, pipe.Selection{Subjects: filters}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		e := new(wire.Event)
+		if proto.Unmarshal(m.Data(), e) != nil {
+			return nil
+		}
+		w := schemas.Window{Start: time.Unix(0, e.StartUnixNano).UTC(), End: time.Unix(0, e.EndUnixNano).UTC()}
+		switch {
+		case e.Type == string(schemas.EventTransformed):
+			counts[e.Run] = e.Batches
+			empty[w] = e.Batches == 0
+		case e.Rows == 0:
+			empty[w] = true
+		}
+		return nil
+	})
+	return counts, empty, err
+}
+
+// Missing returns the windows of which nothing, or not everything, is kept any more.
+func (r *Replay) Missing() []schemas.Window {
+	var list []schemas.Window
+	if r.kept != nil {
+		for _, kw := range r.kept.windows {
+			if kw.run == nil && !kw.empty {
+				list = append(list, kw.w)
+			}
+		}
+	}
+	return list
+}
+
+// stepSend sends the next window again.
+func (r *Replay) stepSend(ctx context.Context) (int, error) {
+	r.state.Windows = uint64(len(r.kept.windows))
+	var kw *keptWindow
+	for i := range r.kept.windows {
+		if w := &r.kept.windows[i]; !w.w.Start.Before(r.state.Next()) {
+			kw = w
+			break
+		}
+	}
+	to := proto.CloneOf(r.state.Request)
+	to.InFlight = nil
+	sent := 0
+	if kw == nil {
+		to.NextUnixNano = to.EndUnixNano
+	} else {
+		// Of two grids two windows may begin together: the state tells times only, so
+		// both go in one step.
+		to.NextUnixNano = kw.w.Start.UnixNano() + 1
+		for i := range r.kept.windows {
+			w := &r.kept.windows[i]
+			if !w.w.Start.Equal(kw.w.Start) {
+				continue
+			}
+			if w.run != nil {
+				if err := r.send(ctx, w); err != nil {
+					return 0, err
+				}
+				sent++
+			}
+			if w.run == nil && !w.empty {
+				to.Failed++
+			}
+			to.Issued++
+		}
+	}
+	if kw == nil || r.kept.windows[len(r.kept.windows)-1].w.Start.Equal(kw.w.Start) {
+		to.NextUnixNano, to.DoneUnixNano = to.EndUnixNano, r.cfg.Now().UnixNano()
+	}
+	if err := r.probe(); err != nil {
+		return 0, err
+	}
+	state, err := r.store.Advance(ctx, r.state, to, r.cfg.Target.Exporter, nil)
+	if err != nil {
+		return 0, err
+	}
+	r.state = state
+	return sent, nil
+}
+
+// send publishes the copies of a window's batches that are not in the stream yet.
+func (r *Replay) send(ctx context.Context, kw *keptWindow) error {
+	for n := range uint64(len(kw.run.batches)) {
+		if kw.run.copied[n] {
+			continue
+		}
+		if err := r.room(ctx); err != nil {
+			return err
+		}
+		m, err := pipe.GetFromLeader(ctx, r.cfg.Pipe.JS, schemas.OTLPStream(r.cfg.Target.Exporter), pipe.GetRequest{Seq: kw.run.batches[n]})
+		if errors.Is(err, pipe.ErrNoMessage) {
+			// Its room was needed meanwhile. What was copied of it is right all the same.
+			r.tracker.Forget(kw.run.window)
+			kw.run = nil
+			r.kept.missing++
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.publish(ctx, kw, n, m); err != nil {
+			return err
+		}
+		kw.run.copied[n] = true
+		if err := r.probe(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Replay) publish(ctx context.Context, kw *keptWindow, n uint64, m *jetstream.RawStreamMsg) error {
+	h := nats.Header{}
+	for k, v := range m.Header {
+		if len(k) < 5 || k[:5] != "Nats-" {
+			h[k] = v
+		}
+	}
+	h.Set(schemas.HeaderLane, string(schemas.LaneBackfill))
+	h.Set(schemas.HeaderRequest, r.cfg.Request)
+	t := r.cfg.Target
+	o := pipe.Outgoing{
+		Subject: schemas.OTLPSubject(t.Exporter, schemas.LaneBackfill, t.Namespace, t.Name, kw.w.Start, kw.run.id, int(n)),
+		ID:      fmt.Sprintf("%s/%d/%08x!%s", kw.run.id, n, crc32.Checksum(m.Data, castagnoli), r.cfg.Request),
+		Header:  h, Data: m.Data,
+	}
+	for {
+		_, err := r.cfg.Pipe.Publish(ctx, o)
+		if err == nil || !full(err) {
+			return err
+		}
+		// The sender makes room as it delivers.
+		if err := pause(ctx, roomWait); err != nil {
+			return err
+		}
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// full says whether a stream has no room for a message.
+func full(err error) bool {
+	const streamStoreFailed = 10077 // "maximum bytes exceeded"
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && refused.ErrorCode == streamStoreFailed
+}
+
+// room waits until few batches of the lane wait in the exporter's stream. Before a
+// sender has run there is nobody to wait for.
+func (r *Replay) room(ctx context.Context) error {
+	exporter := r.cfg.Target.Exporter
+	for {
+		c, err := r.cfg.Pipe.JS.Consumer(ctx, schemas.OTLPStream(exporter), schemas.SenderDurable(exporter, schemas.LaneBackfill))
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look at the backlog of exporter %q: %w", exporter, err)
+		}
+		if info := c.CachedInfo(); info.NumPending+uint64(info.NumAckPending) < sendAhead {
+			return nil
+		}
+		if err := pause(ctx, sendPoll); err != nil {
+			return err
+		}
+	}
+}

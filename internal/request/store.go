@@ -1,0 +1,182 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+const (
+	// ackTimeout bounds the wait for the ack of a batch's first message, timeout that
+	// for the whole.
+	ackTimeout = 3 * time.Second
+	timeout    = 8 * time.Second
+)
+
+// The kinds of requests.
+const (
+	KindQuery    = "query"    // a replay that asks Kusto again
+	KindSend     = "send"     // a replay that sends again what was kept
+	KindBackfill = "backfill" // spec.backfill
+)
+
+// ErrConflict says that the state is not the one that was read: somebody else works
+// on the same request.
+var ErrConflict = errors.New("somebody else works on the same request")
+
+// State is how far a request is.
+type State struct {
+	*wire.Request
+	// Seq is the message's sequence in the stream; 0: it is not in there yet.
+	Seq uint64
+}
+
+// Next returns the start of the first window not yet issued.
+func (s State) Next() time.Time { return time.Unix(0, s.NextUnixNano).UTC() }
+
+// Range returns what was asked for.
+func (s State) Range() schemas.Window {
+	return schemas.Window{Start: time.Unix(0, s.StartUnixNano).UTC(), End: time.Unix(0, s.EndUnixNano).UTC()}
+}
+
+// Done says whether nothing is left to do.
+func (s State) Done() bool { return s.DoneUnixNano != 0 }
+
+// Store keeps the states of requests in the stream of jobs.
+type Store struct {
+	JS jetstream.JetStream
+	// Publish is jetstreamext.PublishMsgBatch when nil. For tests.
+	Publish func(ctx context.Context, js jetstream.JetStream, messages []*nats.Msg, opts ...jetstreamext.PublishMsgBatchOpt) (*jetstreamext.BatchAck, error)
+}
+
+// Read returns the state of a request; one without a Seq and a Request when there
+// is none.
+func (s *Store) Read(ctx context.Context, namespace, name, id string) (State, error) {
+	subject := schemas.RequestSubject(namespace, name, id)
+	m, err := pipe.GetFromLeader(ctx, s.JS, schemas.JobsStream, pipe.GetRequest{LastBySubject: subject})
+	if errors.Is(err, pipe.ErrNoMessage) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, err
+	}
+	return decode(subject, m.Header, m.Data, m.Sequence)
+}
+
+func decode(subject string, header nats.Header, data []byte, seq uint64) (State, error) {
+	if v, err := strconv.Atoi(header.Get(schemas.HeaderVersion)); err != nil || v > schemas.Version {
+		return State{}, fmt.Errorf("the message on %s has version %q and this process reads up to %d",
+			subject, header.Get(schemas.HeaderVersion), schemas.Version)
+	}
+	r := new(wire.Request)
+	if err := proto.Unmarshal(data, r); err != nil {
+		return State{}, fmt.Errorf("decode the request on %s: %w", subject, err)
+	}
+	if r.Id == "" || r.NextUnixNano == 0 {
+		return State{}, fmt.Errorf("decode the request on %s: it has no position", subject)
+	}
+	return State{r, seq}, nil
+}
+
+// List returns all requests about a MetricsExporter, the oldest change first; about
+// all of them when namespace is empty.
+func List(ctx context.Context, p *pipe.Pipe, namespace, name string) ([]State, error) {
+	filter := "k2o.cursor.*.*.*"
+	if namespace != "" {
+		filter = schemas.RequestFilter(namespace, name)
+	}
+	var states []State
+	err := p.Each(ctx, schemas.JobsStream, pipe.Selection{Subjects: []string{filter}}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		s, err := decode(m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream)
+		if err == nil {
+			states = append(states, s)
+		}
+		return err
+	})
+	return states, err
+}
+
+// Cursor returns the generation of a MetricsExporter's scheduled windows and the
+// hash of their spec; zero when none was ever issued.
+func (s *Store) Cursor(ctx context.Context, namespace, name string) (generation uint64, hash []byte, err error) {
+	subject := schemas.CursorSubject(namespace, name)
+	m, err := pipe.GetFromLeader(ctx, s.JS, schemas.JobsStream, pipe.GetRequest{LastBySubject: subject})
+	if errors.Is(err, pipe.ErrNoMessage) {
+		return 0, nil, nil
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	var c wire.Cursor
+	if err := proto.Unmarshal(m.Data, &c); err != nil {
+		return 0, nil, fmt.Errorf("decode the cursor on %s: %w", subject, err)
+	}
+	return c.Generation, c.SpecHash, nil
+}
+
+// Advance stores the next state and issues jobs for an exporter, all or nothing,
+// provided that the state is still the one given. The error is ErrConflict if it is
+// not. After any other error the batch may be stored, or may come to be.
+func (s *Store) Advance(ctx context.Context, from State, to *wire.Request, exporter string, jobs []*wire.WindowJob) (State, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	version := strconv.Itoa(schemas.Version)
+	messages := make([]*nats.Msg, 0, len(jobs)+1)
+	for _, job := range jobs {
+		data, err := proto.Marshal(job)
+		if err != nil {
+			return from, fmt.Errorf("encode window job %s: %w", job.Window, err)
+		}
+		m := &nats.Msg{
+			Subject: schemas.JobSubject(job.Cluster, exporter, schemas.Lane(job.Lane), job.Namespace, job.Name, schemas.JobWindow(job).Start, job.Request),
+			Header:  schemas.JobHeader(job, exporter),
+			Data:    data,
+		}
+		m.Header.Set(schemas.HeaderVersion, version)
+		messages = append(messages, m)
+	}
+	data, err := proto.Marshal(to)
+	if err != nil {
+		return from, fmt.Errorf("encode request %q: %w", to.Id, err)
+	}
+	messages = append(messages, &nats.Msg{
+		Subject: schemas.RequestSubject(to.Namespace, to.Name, to.Id),
+		Header: nats.Header{
+			schemas.HeaderVersion:               {version},
+			schemas.HeaderRequest:               {to.Id},
+			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(from.Seq, 10)},
+		},
+		Data: data,
+	})
+	publish := s.Publish
+	if publish == nil {
+		publish = jetstreamext.PublishMsgBatch
+	}
+	ack, err := publish(ctx, s.JS, messages, jetstreamext.BatchFlowControl{AckFirst: true, AckTimeout: ackTimeout})
+	if err != nil {
+		return from, fmt.Errorf("issue %d windows of request %q: %w", len(jobs), to.Id, conflict(err))
+	}
+	return State{to, ack.Sequence}, nil
+}
+
+// conflict recognizes the server's refusal of an expected sequence. It has two
+// codes: one tells the sequence there is, the other is of a batch under way.
+func conflict(err error) error {
+	const wrongLastSequenceConstant = 10164
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && (refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || refused.ErrorCode == wrongLastSequenceConstant) {
+		return ErrConflict
+	}
+	return err
+}
