@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -144,4 +145,38 @@ func TestVisibleBefore(t *testing.T) {
 	m.Attempt = 2
 	require.NoError(t, w.handle(t.Context(), m))
 	require.EqualValues(t, 2, queries.Load(), "a replay is another matter")
+}
+
+// Windows of a MetricsExporter whose queries come and go wait their turn where they
+// are; only those behind queries that hang or failed are put back.
+func TestSharesJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShares(2, time.Now)
+		first, err := s.enter("a", 1)
+		require.NoError(t, err)
+		joined := make(chan func(error))
+		go func() {
+			leave, _ := s.join(t.Context(), "a", 1)
+			joined <- leave
+		}()
+		time.Sleep(turnWait - time.Millisecond)
+		first(nil)
+		leave := <-joined
+		require.NotNil(t, leave)
+
+		began := time.Now()
+		_, err = s.join(t.Context(), "a", 1)
+		kind, _ := pipe.KindOf(err)
+		require.Equal(t, pipe.KindLater, kind, "a query that hangs is waited for no longer than that")
+		require.Equal(t, turnWait, time.Since(began))
+		_, err = s.join(t.Context(), "a", 1)
+		require.Error(t, err)
+		require.Equal(t, turnWait, time.Since(began), "nor is it by the next")
+
+		leave(errors.New("timed out"))
+		began = time.Now()
+		_, err = s.join(t.Context(), "a", 1)
+		require.Error(t, err)
+		require.Zero(t, time.Since(began), "who failed rests, and holds up no worker")
+	})
 }

@@ -37,7 +37,7 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) (failure error) {
 	if err := w.mayRun(spec); err != nil {
 		return err
 	}
-	leave, err := w.cluster.shares.enter(job.Namespace+"/"+job.Name, m.Attempt)
+	leave, err := w.cluster.shares.join(ctx, job.Namespace+"/"+job.Name, m.Attempt)
 	if err != nil {
 		return err
 	}
@@ -147,6 +147,9 @@ func (w *worker) run(ctx context.Context, m *pipe.Message, job *wire.WindowJob, 
 	}
 	key := job.Namespace + "/" + job.Name
 	s.cfg.Metrics.Rows(key, result.Rows)
+	if result.Rows == 0 && w.lane == schemas.LaneLive {
+		s.cfg.Metrics.Exported(key, w.exporter, 0, schemas.JobWindow(job).End) // there is nothing to wait for
+	}
 	s.cfg.Logger.Debug("window queried", "window", job.Window, "metrics_exporter", key, "exporter", w.exporter,
 		"attempt", m.Attempt, "rows", result.Rows, "batches", result.Batches, "duration", s.cfg.Now().Sub(started))
 	return nil

@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// gateAge is how long an answer about a backlog is good for.
-	gateAge = time.Second
+	// gateAge is how long an answer about a backlog is good for, and with that how
+	// long windows are still queried when the mark is passed: what small ones make in
+	// a second would fill the rest of a stream of a few MiB.
+	gateAge = 250 * time.Millisecond
 
 	// gateReopen is the share of the high-water mark a backlog must have come down
 	// to before its exporter's windows are queried again, in percent: queries that
