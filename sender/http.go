@@ -37,6 +37,7 @@ const (
 type httpClient struct {
 	endpoint string
 	header   http.Header
+	secrets  *strings.Replacer // hides header values that an answer repeats
 	http     *http.Client
 	now      func() time.Time
 }
@@ -61,12 +62,42 @@ func newHTTPClient(e config.Exporter, version string) (*httpClient, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+	c.secrets = strings.NewReplacer(secretsOf(e)...)
 	c.header.Set("User-Agent", "kusto2otlp/"+version)
 	for k, v := range e.Headers {
 		c.header.Set(k, v.Reveal())
 	}
 	c.header.Set("Content-Type", contentType)
 	return c, nil
+}
+
+// secretsOf returns what must not be quoted of an answer, each with what stands in
+// its place: the values of headers, also without their scheme (Bearer …), and of
+// the endpoint's query and password.
+func secretsOf(e config.Exporter) []string {
+	var pairs []string
+	hide := func(secret string) {
+		if len(secret) >= 4 { // shorter ones are no secrets, and would garble every text
+			pairs = append(pairs, secret, "[redacted]")
+		}
+	}
+	for _, v := range e.Headers {
+		hide(v.Reveal())
+		if _, token, ok := strings.Cut(v.Reveal(), " "); ok {
+			hide(strings.TrimSpace(token))
+		}
+	}
+	if u, err := url.Parse(e.Endpoint.Reveal()); err == nil {
+		for _, values := range u.Query() {
+			for _, v := range values {
+				hide(v)
+			}
+		}
+		if password, ok := u.User.Password(); ok {
+			hide(password)
+		}
+	}
+	return pairs
 }
 
 // Close closes the idle connections.
@@ -93,7 +124,7 @@ func (c *httpClient) Send(ctx context.Context, body []byte, encoding string) (re
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // so that the connection can be used again
 	if resp.StatusCode/100 == 2 {
-		return accepted(resp, answer)
+		return c.accepted(resp, answer)
 	}
 	return 0, "", c.refused(resp, answer)
 }
@@ -110,7 +141,7 @@ func withoutURL(err error) error {
 // accepted reads the answer of a success. A web page did not come from an OTLP
 // endpoint, but from a proxy or a login page in front of it, and garbage from
 // nobody knows whom; other bodies are an endpoint's own way of saying yes.
-func accepted(resp *http.Response, answer []byte) (rejected int64, why string, err error) {
+func (c *httpClient) accepted(resp *http.Response, answer []byte) (rejected int64, why string, err error) {
 	if len(answer) == 0 {
 		return 0, "", nil
 	}
@@ -127,15 +158,15 @@ func accepted(resp *http.Response, answer []byte) (rejected int64, why string, e
 	}
 	if err != nil {
 		return 0, "", fmt.Errorf("the endpoint answered %s with %q that is no OTLP answer: %s",
-			resp.Status, resp.Header.Get("Content-Type"), quote(answer))
+			resp.Status, resp.Header.Get("Content-Type"), c.quote(string(answer)))
 	}
 	p := ok.GetPartialSuccess()
-	return max(p.GetRejectedDataPoints(), 0), bounded(p.GetErrorMessage()), nil
+	return max(p.GetRejectedDataPoints(), 0), c.bounded(p.GetErrorMessage()), nil
 }
 
 // refused turns an answer that is no success into an error of the right kind.
 func (c *httpClient) refused(resp *http.Response, answer []byte) error {
-	err := fmt.Errorf("the endpoint answered %s: %s", resp.Status, message(resp, answer))
+	err := fmt.Errorf("the endpoint answered %s: %s", resp.Status, c.message(resp, answer))
 	if delay, ok := retryAfter(resp.Header.Get("Retry-After"), c.now()); ok && retryable(resp.StatusCode) {
 		return pipe.RetryAfter(err, delay)
 	}
@@ -177,25 +208,26 @@ func retryAfter(value string, now time.Time) (time.Duration, bool) {
 
 // message returns what the endpoint said: the text of a protobuf Status, or the
 // answer itself.
-func message(resp *http.Response, answer []byte) string {
+func (c *httpClient) message(resp *http.Response, answer []byte) string {
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == contentType {
 		var s status.Status
 		if proto.Unmarshal(answer, &s) == nil && s.GetMessage() != "" {
-			return bounded(s.GetMessage())
+			return c.quote(s.GetMessage())
 		}
 	}
-	return quote(answer)
+	return c.quote(string(answer))
 }
 
-func quote(answer []byte) string {
-	if s := bounded(string(answer)); s != "" {
+// quote returns what an endpoint said, without secrets and bounded.
+func (c *httpClient) quote(said string) string {
+	if s := c.bounded(said); s != "" {
 		return s
 	}
 	return "(no message)"
 }
 
-func bounded(s string) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
+func (c *httpClient) bounded(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(c.secrets.Replace(s), "?")), " ")
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}

@@ -148,6 +148,13 @@ func TestSendRefused(t *testing.T) {
 		})
 	}
 
+	t.Run("ErrEcho", func(t *testing.T) {
+		_, _, err := exchange(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(400)
+			fmt.Fprintf(w, "refused: %s %s", r.Header.Get("Authorization"), r.URL.RawQuery)
+		})
+		require.EqualError(t, err, "the endpoint answered 400 Bad Request: refused: [redacted] key=[redacted]")
+	})
 	t.Run("ErrStatus", func(t *testing.T) {
 		_, _, err := exchange(t, protobuf(t, 400, &status.Status{Message: "invalid metric"}))
 		require.EqualError(t, err, "the endpoint answered 400 Bad Request: invalid metric")

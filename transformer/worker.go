@@ -134,6 +134,10 @@ func (w *worker) report(ctx context.Context, m *pipe.Message, v *visible, r *Res
 	}
 	log := w.log.With("window", v.Job.Window, "metrics_exporter", v.Job.Namespace+"/"+v.Job.Name, "attempt", m.Attempt,
 		"rows", r.Rows, "points", r.Points, "batches", r.Batches)
+	if r.Batches == 0 && w.lane == schemas.LaneLive {
+		// There is nothing to wait for.
+		w.cfg.Metrics.Exported(v.Job.Namespace+"/"+v.Job.Name, w.exporter, 0, schemas.JobWindow(v.Job).End)
+	}
 	for why, n := range e.Rejected {
 		w.cfg.Metrics.Rejected(schemas.Transformer, v.Job.Namespace+"/"+v.Job.Name, why, int64(n))
 	}

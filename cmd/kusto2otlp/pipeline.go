@@ -31,7 +31,7 @@ const gcPercent = 50
 
 // closing is the part of the shutdown timeout kept for what comes after the last
 // handler: acks, the embedded server's files.
-const closing = time.Second
+const closing = 2 * time.Second
 
 func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return telemetry.NewLogger(w, cfg.Telemetry.LogLevel.Level(), cfg.Telemetry.LogFormat == config.LogJSON)
@@ -57,6 +57,9 @@ type stage interface {
 func runPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stage, log *slog.Logger) error {
 	p, err := openPipeline(ctx, cfg, stages, log)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it had begun
+		}
 		return err
 	}
 	defer p.Close()
@@ -192,7 +195,6 @@ func (p *pipeline) newStage(name schemas.Stage, exporters []pipe.ExporterStream)
 // Run runs the stages until ctx ends, and gives them the shutdown timeout then.
 func (p *pipeline) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.http.Run(ctx) })
 	for _, s := range p.stages {
 		g.Go(func() error { return s.Run(ctx) })
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"text/tabwriter"
 
@@ -34,6 +35,9 @@ address can read it: keep it on loopback.`,
 	}
 	listen := cmd.Flags().String("listen", sandbox.DefaultListen, "`host:port` to listen on; port 0 takes a free one")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, _, err := net.SplitHostPort(*listen); err != nil {
+			return usageError{fmt.Errorf("--listen must be host:port, got %q", *listen)}
+		}
 		s, err := sandbox.New(sandbox.Config{Listen: *listen})
 		if err != nil {
 			return err

@@ -131,7 +131,7 @@ type AuthType string
 
 // The ways to sign in, and the fields of Auth they take.
 const (
-	AuthDefault          AuthType = "default"          // the Azure SDK's default chain; tenantId
+	AuthDefault          AuthType = "default"          // the Azure SDK's default chain, or none for http:// on this machine; tenantId
 	AuthManagedIdentity  AuthType = "managedIdentity"  // clientId for a user-assigned one
 	AuthWorkloadIdentity AuthType = "workloadIdentity" // clientId, tenantId, tokenFile; each from AZURE_… when not set
 	AuthAzureCLI         AuthType = "azureCLI"         // tenantId
@@ -208,7 +208,7 @@ type Exporter struct {
 	MaxBackoff time.Duration `json:"maxBackoff,omitempty"`
 
 	// MaxBacklogBytes is how much may wait for this destination; past it, windows
-	// wait as jobs. More than 0, default 1GiB.
+	// wait as jobs. At least 4MiB, default 1GiB.
 	MaxBacklogBytes strict.Bytes `json:"maxBacklogBytes,omitempty"`
 
 	// ResourceAttributes are added to, and win over, those of the pipeline.

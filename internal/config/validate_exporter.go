@@ -55,8 +55,8 @@ func (v *validator) exporter(field string, e Exporter) {
 		v.problem(field+"timeout", "must be at least %s%s", minTimeout, v.got(field+"timeout", e.Timeout))
 	}
 	v.between(field+"maxBackoff", e.MaxBackoff, minBackoff, maxBackoff)
-	if e.MaxBacklogBytes <= 0 {
-		v.problem(field+"maxBacklogBytes", "must be more than 0%s", v.got(field+"maxBacklogBytes", e.MaxBacklogBytes))
+	if e.MaxBacklogBytes < minBacklogBytes {
+		v.problem(field+"maxBacklogBytes", "must be at least %s%s", minBacklogBytes, v.got(field+"maxBacklogBytes", e.MaxBacklogBytes))
 	}
 	v.attributes(field+"resourceAttributes", e.ResourceAttributes)
 	if e.TLS.CertFile != "" {
@@ -66,6 +66,9 @@ func (v *validator) exporter(field string, e Exporter) {
 		v.problem(field+"tls.keyFile", "is not supported by this version")
 	}
 }
+
+// minBacklogBytes leaves room for a few batches: one may have a MiB.
+const minBacklogBytes = 4 * strict.MiB
 
 // ownHeaders are those that describe the body, which only the sender knows.
 var ownHeaders = []string{"Content-Type", "Content-Encoding", "Content-Length", "Transfer-Encoding", "Connection", "Host"}

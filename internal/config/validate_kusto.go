@@ -53,8 +53,8 @@ func (v *validator) cluster(field string, k Kusto) {
 		v.problem(field+"endpoint", "%s", message)
 	case u.RawQuery != "":
 		v.problem(field+"endpoint", "must not have a query")
-	case u.Scheme == "http" && k.Auth.Type != AuthNone && !isLoopback(u.Hostname()):
-		v.problem(field+"endpoint", "must begin with https:// unless it is this machine or auth.type is none: a token would travel in plain")
+	case u.Scheme == "http" && k.Auth.Type != AuthNone && (k.Auth.Type != AuthDefault || !isLoopback(u.Hostname())):
+		v.problem(field+"endpoint", "must begin with https:// unless auth.type is none: a token would travel in plain")
 	}
 	v.auth(field+"auth.", k.Auth)
 	if k.MaxConcurrentQueries < 1 || k.MaxConcurrentQueries > 1000 {

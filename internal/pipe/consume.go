@@ -219,7 +219,7 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	if meta, err := msg.Metadata(); err == nil {
 		m.Attempt, m.Stored, m.Sequence = meta.NumDelivered, meta.Timestamp, meta.Sequence.Stream
 	}
-	log := c.log.With("window", m.Window(), "attempt", m.Attempt)
+	log := c.about(m)
 
 	renew := keepLease(msg)
 	start := time.Now()
@@ -227,7 +227,7 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 		kind, _ := KindOf(cause)
 		c.failed(ctx, m, kind, cause, "failed, is tried again")
 		if c.p.metrics != nil {
-			c.p.metrics.Handled(c.Stage, string(kind), time.Since(start))
+			c.p.metrics.Handled(c.Stage, m.Header.Get(schemas.HeaderExporter), string(kind), time.Since(start))
 		}
 		start = time.Now()
 	}
@@ -250,7 +250,7 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	renew()
 
 	if c.p.metrics != nil && outcome != KindLater {
-		c.p.metrics.Handled(c.Stage, string(outcome), took)
+		c.p.metrics.Handled(c.Stage, m.Header.Get(schemas.HeaderExporter), string(outcome), took)
 	}
 	var ackErr error
 	switch {
@@ -280,9 +280,21 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	}
 }
 
+// about returns a logger with the keys that tell which message it is about.
+func (c *consumer) about(m *Message) *slog.Logger {
+	log := c.log.With("window", m.Window(), "attempt", m.Attempt)
+	if id, err := schemas.ParseWindowID(m.Window()); err == nil {
+		log = log.With("metrics_exporter", id.Namespace+"/"+id.Name)
+	}
+	if e := m.Header.Get(schemas.HeaderExporter); e != "" {
+		log = log.With("exporter", e)
+	}
+	return log
+}
+
 // failed logs a failed attempt that another will follow. The first is reported too.
 func (c *consumer) failed(ctx context.Context, m *Message, kind Kind, cause error, text string, more ...any) {
-	log := c.log.With("window", m.Window(), "attempt", m.Attempt, "kind", kind, "error", cause).With(more...)
+	log := c.about(m).With("kind", kind, "error", cause).With(more...)
 	if m.Attempt > 1 {
 		log.Debug(text)
 		return
@@ -297,7 +309,7 @@ func (c *consumer) failed(ctx context.Context, m *Message, kind Kind, cause erro
 func (c *consumer) guard(ctx context.Context, m *Message) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("handler panicked", "window", m.Window(), "panic", r, "stack", string(debug.Stack()))
+			c.about(m).Error("handler panicked", "panic", r, "stack", string(debug.Stack()))
 			err = mark(fmt.Errorf("panic in the %s: %v", c.Stage, r), KindPanic, 0)
 		}
 	}()

@@ -75,12 +75,12 @@ func StartServer(dataDir string, log *slog.Logger) (*Server, error) {
 func (s *Server) start(log *slog.Logger) (err error) {
 	s.addr.Token = rand.Text()
 	s.srv, err = server.NewServer(&server.Options{
-		ServerName:    "kusto2otlp",
-		Host:          "127.0.0.1",
-		Port:          server.RANDOM_PORT,
-		Authorization: s.addr.Token,
-		JetStream:     true,
-		StoreDir:      s.dir,
+		ServerName:        "kusto2otlp",
+		Host:              "127.0.0.1",
+		Port:              server.RANDOM_PORT,
+		Authorization:     s.addr.Token,
+		JetStream:         true,
+		StoreDir:          s.dir,
 		JetStreamMaxStore: 1 << 50,
 		// Nothing acked may be lost to a power cut: there is no second replica.
 		SyncAlways: true,

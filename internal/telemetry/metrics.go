@@ -31,11 +31,11 @@ type Metrics struct {
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		Registry: prometheus.NewRegistry(),
-		messages: counter("messages_total", "Messages handled, by stage and outcome: ok, or the kind of error.", "stage", "outcome"),
+		messages: counter("messages_total", "Messages handled, by stage and outcome: ok, or the kind of error.", "stage", "exporter", "outcome"),
 		rows:     counter("rows_total", "Rows read from Kusto.", "metrics_exporter"),
 		points:   counter("points_total", "Points accepted by the endpoint.", "metrics_exporter", "exporter"),
 		rejected: counter("rejected_total", "Rows or points that gave no point at the endpoint, by stage and reason.", "metrics_exporter", "stage", "reason"),
-		errors:   counter("errors_total", "Errors by stage and kind: permanent, retry_after, retry, refused, panic.", "stage", "kind"),
+		errors:   counter("errors_total", "Errors by stage and kind: permanent, retry_after, retry, refused, panic.", "stage", "exporter", "kind"),
 		windows:  counter("windows_total", "Windows by what the scheduler did with them: planned, skipped.", "metrics_exporter", "lane", "state"),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "kusto2otlp_stage_duration_seconds",
@@ -58,16 +58,16 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kusto2otlp_" + name, Help: help}, labels)
 }
 
-// Handled counts one message that a stage finished with, after d; kind is the
-// error's, or empty.
-func (m *Metrics) Handled(stage schemas.Stage, kind string, d time.Duration) {
+// Handled counts one message about an exporter that a stage finished with, after
+// d; kind is the error's, or empty.
+func (m *Metrics) Handled(stage schemas.Stage, exporter, kind string, d time.Duration) {
 	outcome := kind
 	if kind == "" {
 		outcome = "ok"
 	} else {
-		m.errors.WithLabelValues(string(stage), kind).Inc()
+		m.errors.WithLabelValues(string(stage), exporter, kind).Inc()
 	}
-	m.messages.WithLabelValues(string(stage), outcome).Inc()
+	m.messages.WithLabelValues(string(stage), exporter, outcome).Inc()
 	m.latency.WithLabelValues(string(stage)).Observe(d.Seconds())
 }
 

@@ -14,12 +14,13 @@ import (
 
 // Server serves /healthz, /readyz and /metrics.
 type Server struct {
-	listener net.Listener
-	http     *http.Server
+	addr string
+	http *http.Server
+	done chan struct{}
 }
 
-// Listen takes the address, so that a port in use is an error at the start. Ready
-// says why the process cannot do its work at this moment; nil when it can.
+// Listen serves at an address until Close; a port in use is an error. Ready says
+// why the process cannot do its work at this moment; nil when it can.
 func Listen(addr string, m *Metrics, ready func() error, log *slog.Logger) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -35,33 +36,31 @@ func Listen(addr string, m *Metrics, ready func() error, log *slog.Logger) (*Ser
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{Registry: m.Registry}))
-	return &Server{listener: l, http: &http.Server{
+	s := &Server{addr: l.Addr().String(), done: make(chan struct{}), http: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}, nil
+	}}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("telemetry is served no more", "error", err)
+		}
+	}()
+	return s, nil
 }
 
 // Addr is the address it listens on.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+func (s *Server) Addr() string { return s.addr }
 
-// Run serves until ctx ends.
-func (s *Server) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		// A scrape under way gets its answer; nobody may hold the process up for long.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if s.http.Shutdown(ctx) != nil {
-			_ = s.http.Close()
-		}
-	})
-	defer stop()
-	if err := s.http.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve telemetry: %w", err)
+// Close ends it. A scrape under way gets its answer, if it takes no longer than a
+// second.
+func (s *Server) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close()
 	}
-	return nil
+	<-s.done
 }
-
-// Close ends it without Run.
-func (s *Server) Close() { _ = s.http.Close(); _ = s.listener.Close() }

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -45,17 +44,15 @@ func TestLogger(t *testing.T) {
 
 func TestServer(t *testing.T) {
 	m := NewMetrics()
-	m.Handled(schemas.Sender, "retry", time.Second)
-	m.Handled(schemas.Sender, "", time.Second)
+	m.Handled(schemas.Sender, "prom", "retry", time.Second)
+	m.Handled(schemas.Sender, "prom", "", time.Second)
 	m.Rows("ns/a", 7)
 	m.Rejected(schemas.Transformer, "ns/a", "null_value", 3)
 	m.Windows("ns/a", schemas.LaneLive, schemas.EventPlanned, 2)
 	var notReady error
 	s, err := Listen("127.0.0.1:0", m, func() error { return notReady }, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(s.Close)
 	get := func(path string) (int, string) {
 		t.Helper()
 		resp, err := http.Get("http://" + s.Addr() + path)
@@ -76,8 +73,8 @@ func TestServer(t *testing.T) {
 	require.Equal(t, "not connected to nats\n", body)
 	_, body = get("/metrics")
 	for _, line := range []string{
-		`kusto2otlp_messages_total{outcome="ok",stage="sender"} 1`,
-		`kusto2otlp_errors_total{kind="retry",stage="sender"} 1`,
+		`kusto2otlp_messages_total{exporter="prom",outcome="ok",stage="sender"} 1`,
+		`kusto2otlp_errors_total{exporter="prom",kind="retry",stage="sender"} 1`,
 		`kusto2otlp_rows_total{metrics_exporter="ns/a"} 7`,
 		`kusto2otlp_rejected_total{metrics_exporter="ns/a",reason="null_value",stage="transformer"} 3`,
 		`kusto2otlp_windows_total{lane="live",metrics_exporter="ns/a",state="planned"} 2`,
@@ -88,6 +85,8 @@ func TestServer(t *testing.T) {
 
 	_, err = Listen(s.Addr(), m, nil, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "telemetry.listen: listen tcp "+s.Addr()+": bind: address already in use")
-	cancel()
-	require.NoError(t, <-done)
+	s.Close()
+	s.Close()
+	_, err = http.Get("http://" + s.Addr() + "/healthz")
+	require.ErrorContains(t, err, "connection refused")
 }
