@@ -138,32 +138,76 @@ func (b *board) sorted() []*boardRow {
 	return list
 }
 
-// table draws one line for each MetricsExporter.
-func (b *board) table() []string {
+// boardColumns are the columns of the table, the dispensable ones with the width
+// that a terminal must have to show them.
+var boardColumns = []struct {
+	title string
+	min   int
+	right bool
+	cell  func(*boardRow) string
+}{
+	{"METRICS EXPORTER", 0, false, func(r *boardRow) string { return r.key }},
+	{"EXPORTER", 140, false, func(r *boardRow) string { return cmp.Or(r.exporter, "-") }},
+	{"WINDOWS", 0, true, func(r *boardRow) string { return fmt.Sprintf("%d/%d", r.exported, r.planned) }},
+	{"ROWS", 100, true, func(r *boardRow) string { return fmt.Sprint(r.rows) }},
+	{"POINTS", 0, true, func(r *boardRow) string { return fmt.Sprint(r.points) }},
+	{"REJECTED", 110, true, func(r *boardRow) string { return fmt.Sprint(r.rejected) }},
+	{"LAG", 0, true, func(r *boardRow) string {
+		if r.last.End.IsZero() {
+			return "-"
+		}
+		if r.lag > time.Minute {
+			return r.lag.Round(time.Second).String()
+		}
+		return fmt.Sprintf("%.2fs", r.lag.Seconds())
+	}},
+	{"LAST WINDOW (UTC)", 120, false, func(r *boardRow) string {
+		if r.last.End.IsZero() {
+			return "-"
+		}
+		return r.last.Start.Format("15:04:05") + "-" + r.last.End.Format("15:04:05")
+	}},
+	{"STATE", 0, false, func(r *boardRow) string {
+		if r.problem != "" && (r.state == "failed" || r.state == "retrying") {
+			return r.state + ": " + r.problem
+		}
+		return r.state
+	}},
+}
+
+// table draws one line for each MetricsExporter, in so many columns of text.
+func (b *board) table(width int) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	const format = "%-36s %-28s %7s %8s %8s %8s %8s  %-17s %s"
-	lines := []string{fmt.Sprintf(format, "METRICS EXPORTER", "EXPORTER", "WINDOWS", "ROWS", "POINTS", "REJECTED", "LAG", "LAST WINDOW (UTC)", "STATE")}
-	for _, r := range b.sorted() {
-		last, lag := "-", "-"
-		if !r.last.End.IsZero() {
-			last = r.last.Start.Format("15:04:05") + "-" + r.last.End.Format("15:04:05")
-			lag = fmt.Sprintf("%.2fs", r.lag.Seconds())
+	rows := b.sorted()
+	lines := make([]string, len(rows)+1)
+	for _, c := range boardColumns {
+		if width < c.min {
+			continue
 		}
-		state := r.state
-		if r.problem != "" && (state == "failed" || state == "retrying") {
-			state += ": " + r.problem
+		cells, wide := []string{c.title}, len(c.title)
+		for _, r := range rows {
+			cells = append(cells, c.cell(r))
+			wide = max(wide, len(cells[len(cells)-1]))
 		}
-		lines = append(lines, fmt.Sprintf(format, r.key, cmp.Or(r.exporter, "-"), fmt.Sprintf("%d/%d", r.exported, r.planned),
-			fmt.Sprint(r.rows), fmt.Sprint(r.points), fmt.Sprint(r.rejected), lag, last, state))
+		if c.title == "STATE" {
+			wide = 0 // the last needs no padding
+		}
+		for i, cell := range cells {
+			if c.right {
+				lines[i] += fmt.Sprintf("%*s  ", wide, cell)
+			} else {
+				lines[i] += fmt.Sprintf("%-*s  ", wide, cell)
+			}
+		}
 	}
 	return lines
 }
 
 // summary says what came of it all, and whether the endpoint agrees.
-func (b *board) summary(took time.Duration, end otlp.Snapshot) string {
+func (b *board) summary(took time.Duration, end otlp.Snapshot, width int) string {
 	var s strings.Builder
-	table := b.table()
+	table := b.table(width - 2)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	fmt.Fprintf(&s, "\nafter %s:\n\n", took.Round(time.Second))
@@ -225,7 +269,8 @@ func (s *screen) show(ctx context.Context, b *board, end *otlp.Server) {
 	t := time.NewTicker(demoRefresh)
 	defer t.Stop()
 	for {
-		lines := b.table()
+		width, height := s.size()
+		lines := b.table(width)
 		snapshot := end.Snapshot()
 		var requests int64
 		for _, e := range snapshot.Exporters {
@@ -233,25 +278,34 @@ func (s *screen) show(ctx context.Context, b *board, end *otlp.Server) {
 		}
 		lines = append(lines, "", fmt.Sprintf("%s UTC   the endpoint has counted %d points in %d requests   Ctrl-C ends",
 			time.Now().UTC().Format("15:04:05"), snapshot.Points(), requests))
-		s.draw(lines)
+		// More lines than the terminal has could not be drawn over.
+		s.draw(lines[:min(len(lines), max(height-2, 1))], width)
 		select {
 		case <-ctx.Done():
-			s.draw(nil)
+			s.draw(nil, width)
 			return
 		case <-t.C:
 		}
 	}
 }
 
+// size returns the terminal's; 160 by 50 where there is none.
+func (s *screen) size() (width, height int) {
+	if s.file == nil {
+		return 160, 50
+	}
+	width, height, err := term.GetSize(int(s.file.Fd()))
+	if err != nil || width < 20 || height < 3 {
+		return 80, 24
+	}
+	return width, height
+}
+
 // draw replaces what was drawn before, cut to the terminal's width: a line that
 // wraps would be two when it is replaced.
-func (s *screen) draw(lines []string) {
+func (s *screen) draw(lines []string, width int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	width, _, err := term.GetSize(int(s.file.Fd()))
-	if err != nil || width < 20 {
-		width = 80
-	}
 	var buf strings.Builder
 	if s.drawn > 0 {
 		fmt.Fprintf(&buf, "\x1b[%dA\r\x1b[J", s.drawn)

@@ -9,8 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/template"
 	"time"
 
@@ -74,6 +76,7 @@ type demo struct {
 }
 
 func runDemo(ctx context.Context, length time.Duration, out io.Writer) error {
+	fmt.Fprintln(out, "starting a local kusto, an OTLP endpoint and the pipeline …")
 	d, err := openDemo(ctx)
 	if err != nil {
 		if d != nil {
@@ -102,6 +105,11 @@ func openDemo(ctx context.Context) (_ *demo, err error) {
 	if err = d.endpoint.Start(); err != nil {
 		return d, err
 	}
+	// The first query loads the KQL parser, which takes a second or two: now, and not
+	// in a window's time.
+	if err = d.warm(ctx); err != nil {
+		return d, err
+	}
 	cfg, err := d.configure()
 	if err != nil {
 		return d, err
@@ -114,6 +122,25 @@ func openDemo(ctx context.Context) (_ *demo, err error) {
 		return d, err
 	}
 	return d, nil
+}
+
+func (d *demo) warm(ctx context.Context) error {
+	body := strings.NewReader(`{"db": "TelemetryDB", "csl": "print 1"}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.kusto.URL()+"/v2/rest/query", body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("start the local kusto: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		return fmt.Errorf("start the local kusto: %s: %s", resp.Status, text)
+	}
+	return nil
 }
 
 // configure writes the configuration and the MetricsExporters to the directory,
@@ -190,7 +217,8 @@ func (d *demo) Run(ctx context.Context, length time.Duration, out io.Writer) err
 	d.settle(ctx)
 	stopWatching()
 	err = errors.Join(err, g.Wait())
-	fmt.Fprint(out, d.board.summary(time.Since(began), d.endpoint.Snapshot()))
+	width, _ := screen.size()
+	fmt.Fprint(out, d.board.summary(time.Since(began), d.endpoint.Snapshot(), width))
 	return err
 }
 
