@@ -65,6 +65,7 @@ func (s *Scheduler) targetOf(d resource.Document) (*target, string) {
 
 // want schedules another version of a resource; nil: none.
 func (s *Scheduler) want(key string, t *target, now time.Time) {
+	s.backfills.want(key, t)
 	e := s.entries[key]
 	switch {
 	case e == nil && t == nil:

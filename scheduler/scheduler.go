@@ -34,6 +34,8 @@ type Scheduler struct {
 	// For tests.
 	idle func(now time.Time, sets int, sleep time.Duration)
 
+	backfills *backfills
+
 	// What follows belongs to the loop of Run.
 	entries   map[string]*entry
 	queue     queue
@@ -71,9 +73,10 @@ func New(cfg Config) (*Scheduler, error) {
 		return nil, err
 	}
 	return &Scheduler{
-		cfg:     cfg,
-		jobs:    jobStore{js: cfg.Pipe.JS, publish: jetstreamext.PublishMsgBatch},
-		entries: map[string]*entry{},
+		cfg:       cfg,
+		jobs:      jobStore{js: cfg.Pipe.JS, publish: jetstreamext.PublishMsgBatch},
+		entries:   map[string]*entry{},
+		backfills: newBackfills(cfg),
 	}, nil
 }
 
@@ -102,6 +105,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	results := make(chan result, workers)
 	busy, applied := 0, 0
 	sourceDone := false
+	s.backfills.start(ctx)
+	defer s.backfills.stop()
 	defer func() {
 		stopSource()
 		for range busy {
@@ -120,6 +125,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		}
 		s.last = now
 		if ctx.Err() == nil && s.confirm(ctx, now) {
+			s.backfills.tick(now)
 			for busy < workers {
 				e := s.queue.take(now)
 				if e == nil {

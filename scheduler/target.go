@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -32,6 +31,7 @@ type target struct {
 	delay           time.Duration
 	spec            []byte // as jobs carry it
 	hash            []byte
+	backfill        *schemas.Backfill // nil: none
 }
 
 func newTarget(d resource.Document, cluster string) (*target, error) {
@@ -40,10 +40,11 @@ func newTarget(d resource.Document, cluster string) (*target, error) {
 		namespace: m.Namespace, name: m.Name,
 		exporter: m.Spec.Exporter, cluster: cluster,
 		grid: d.Grid, delay: m.Spec.IngestionDelay.Duration,
+		backfill: m.Spec.Backfill,
 	}
 	var err error
 	if t.spec, err = json.Marshal(m.Spec); err == nil {
-		t.hash, err = specHash(m.Spec)
+		t.hash, err = m.Spec.Hash()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode spec: %w", err)
@@ -53,19 +54,6 @@ func newTarget(d resource.Document, cluster string) (*target, error) {
 		return nil, fmt.Errorf("spec must not be larger than %d bytes as JSON, is %d", most, len(t.spec))
 	}
 	return t, nil
-}
-
-// specHash tells specs apart whose windows could differ.
-func specHash(spec schemas.MetricsExporterSpec) ([]byte, error) {
-	// Whether windows are issued, looked at again or asked for once more does not
-	// change what a window is.
-	spec.Suspend, spec.Reconcile, spec.Backfill = false, nil, nil
-	data, err := json.Marshal(spec)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(data)
-	return sum[:], nil
 }
 
 // same says whether nothing changed that windows or jobs depend on.

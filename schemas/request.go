@@ -38,6 +38,9 @@ func RequestSubject(namespace, name, request string) string {
 	return CursorSubject(namespace, name) + "." + Token(request)
 }
 
+// AllRequests selects those about all MetricsExporters.
+const AllRequests = "k2o.cursor.*.*.*"
+
 // RequestFilter selects all requests about a MetricsExporter.
 func RequestFilter(namespace, name string) string { return CursorSubject(namespace, name) + ".*" }
 

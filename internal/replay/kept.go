@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
-	"github.com/kusto2otlp/kusto2otlp/internal/request"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -119,7 +118,7 @@ func (r *Replay) findKept(ctx context.Context) (*kept, error) {
 	for w := range runs {
 		all[w] = true
 	}
-	for w := range request.Windows(r.cfg.Grid, r.aligned.Start, r.aligned.End) {
+	for w := range r.cfg.Grid.Windows(r.aligned.Start, r.aligned.End) {
 		all[w] = true
 	}
 	k := &kept{}

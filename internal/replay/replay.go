@@ -96,10 +96,10 @@ func New(cfg Config) (*Replay, error) {
 	if cfg.Rate < 0.001 || cfg.Rate > maxRate {
 		return nil, fmt.Errorf("rate must be between 0.001 and %d windows a second, got %g", maxRate, cfg.Rate)
 	}
-	if err := request.CheckRange(cfg.Grid, cfg.Range); err != nil {
+	if err := cfg.Grid.CheckRange(cfg.Range); err != nil {
 		return nil, err
 	}
-	r := &Replay{cfg: cfg, aligned: request.Align(cfg.Grid, cfg.Range)}
+	r := &Replay{cfg: cfg, aligned: cfg.Grid.Align(cfg.Range)}
 	now := cfg.Now()
 	if due := r.aligned.End.Add(cfg.Delay); due.After(now) {
 		return nil, fmt.Errorf("end: windows up to %s are complete, got %s: the schedule has not come to the later ones yet",
@@ -128,7 +128,7 @@ func (r *Replay) Range() schemas.Window { return r.aligned }
 // Windows returns the windows, the oldest first.
 func (r *Replay) Windows() []schemas.Window {
 	var list []schemas.Window
-	for w := range request.Windows(r.cfg.Grid, r.aligned.Start, r.aligned.End) {
+	for w := range r.cfg.Grid.Windows(r.aligned.Start, r.aligned.End) {
 		list = append(list, w)
 	}
 	return list
@@ -174,7 +174,7 @@ func (r *Replay) Open(ctx context.Context) (resumed bool, err error) {
 	r.state = request.State{Request: &wire.Request{
 		Id: r.cfg.Request, Namespace: t.Namespace, Name: t.Name, Kind: string(r.cfg.From),
 		StartUnixNano: r.aligned.Start.UnixNano(), EndUnixNano: r.aligned.End.UnixNano(), NextUnixNano: r.aligned.Start.UnixNano(),
-		Windows:  uint64(request.Count(r.cfg.Grid, r.aligned.Start, r.aligned.End)),
+		Windows:  uint64(r.cfg.Grid.Count(r.aligned.Start, r.aligned.End)),
 		SpecHash: r.cfg.Hash, Generation: generation, CreatedUnixNano: r.cfg.Now().UnixNano(),
 	}}
 	return false, nil
@@ -291,7 +291,7 @@ func (r *Replay) stepQuery(ctx context.Context) (int, error) {
 	now := r.cfg.Now()
 	most := max(1, int(r.cfg.Rate*stepTime.Seconds()))
 	var jobs []*wire.WindowJob
-	for w := range request.Windows(r.cfg.Grid, r.state.Next(), r.aligned.End) {
+	for w := range r.cfg.Grid.Windows(r.state.Next(), r.aligned.End) {
 		if len(jobs) == most {
 			break
 		}

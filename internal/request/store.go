@@ -1,9 +1,11 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -89,22 +91,38 @@ func decode(subject string, header nats.Header, data []byte, seq uint64) (State,
 	return State{r, seq}, nil
 }
 
-// List returns all requests about a MetricsExporter, the oldest change first; about
-// all of them when namespace is empty.
-func List(ctx context.Context, p *pipe.Pipe, namespace, name string) ([]State, error) {
-	filter := "k2o.cursor.*.*.*"
+// List returns the requests about a MetricsExporter, the oldest first; about all of
+// them when namespace is empty.
+func (s *Store) List(ctx context.Context, namespace, name string) ([]State, error) {
+	filter := schemas.AllRequests
 	if namespace != "" {
 		filter = schemas.RequestFilter(namespace, name)
 	}
+	stream, err := s.JS.Stream(ctx, schemas.JobsStream)
+	if err != nil {
+		return nil, fmt.Errorf("list requests: %w", err)
+	}
+	// No other consumer than those that take the jobs may read a work queue.
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("list requests: %w", err)
+	}
 	var states []State
-	err := p.Each(ctx, schemas.JobsStream, pipe.Selection{Subjects: []string{filter}}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		s, err := decode(m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream)
-		if err == nil {
-			states = append(states, s)
+	for subject := range info.State.Subjects {
+		m, err := pipe.GetFromLeader(ctx, s.JS, schemas.JobsStream, pipe.GetRequest{LastBySubject: subject})
+		if err != nil {
+			return nil, err
 		}
-		return err
+		state, err := decode(subject, m.Header, m.Data, m.Sequence)
+		if err != nil {
+			return nil, err
+		}
+		states = append(states, state)
+	}
+	slices.SortFunc(states, func(a, b State) int {
+		return cmp.Or(cmp.Compare(a.CreatedUnixNano, b.CreatedUnixNano), cmp.Compare(a.Id, b.Id))
 	})
-	return states, err
+	return states, nil
 }
 
 // Cursor returns the generation of a MetricsExporter's scheduled windows and the

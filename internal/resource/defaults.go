@@ -13,6 +13,9 @@ func SetDefaults(m *schemas.MetricsExporter) {
 	if m.Spec.Schedule != "" && m.Spec.TimeZone == "" {
 		m.Spec.TimeZone = "UTC"
 	}
+	if b := m.Spec.Backfill; b != nil && b.MaxInFlight == 0 {
+		b.MaxInFlight = 1
+	}
 	t := &m.Spec.Transform
 	if t.Type == "" {
 		t.Type = schemas.Gauge

@@ -189,7 +189,6 @@ func TestInvalid(t *testing.T) {
 		"ErrNullValue":        {"valueColumn: v", "valueColumn: v, nullValue: drop", `f.yaml:9:64: spec.transform.nullValue: must be skip, zero or fail, got "drop"`},
 		"ErrLimits":           {"body: T", "body: T\n  limits: {maxRows: -1, maxSeries: -2}", "f.yaml:9:21: spec.limits.maxRows: must be at least 0, got -1\nf.yaml:9:36: spec.limits.maxSeries: must be at least 0, got -2"},
 		"ErrReconcile":        {"body: T", "body: T\n  reconcile: {after: 1h, lookback: 24h}", "f.yaml:9:14: spec.reconcile: is not supported by this version"},
-		"ErrBackfill":         {"body: T", "body: T\n  backfill: {requestId: may, startTime: 2026-05-01T00:00:00Z, endTime: 2026-06-01T00:00:00Z, maxInFlight: 1}", "f.yaml:9:13: spec.backfill: is not supported by this version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Replace(minimal("a"), tt.old, tt.new, 1)

@@ -59,9 +59,7 @@ func validate(source *strict.Document, m *schemas.MetricsExporter, check Context
 	if m.Spec.Reconcile != nil {
 		c.problem("spec.reconcile", "is not supported by this version")
 	}
-	if m.Spec.Backfill != nil {
-		c.problem("spec.backfill", "is not supported by this version")
-	}
+	c.backfill(m.Spec)
 	return c.problems
 }
 
