@@ -19,6 +19,7 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/internal/telemetry"
 	"github.com/kusto2otlp/kusto2otlp/querier"
 	"github.com/kusto2otlp/kusto2otlp/scheduler"
+	"github.com/kusto2otlp/kusto2otlp/scheduler/ledger"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/sender"
 	"github.com/kusto2otlp/kusto2otlp/transformer"
@@ -127,6 +128,13 @@ func openPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stag
 			return nil, err
 		}
 		p.stages = append(p.stages, s)
+		if name == schemas.Scheduler {
+			f, err := ledger.New(ledger.Config{Pipe: p.pipe, Replicas: cfg.NATS.Replicas, Logger: log})
+			if err != nil {
+				return nil, err
+			}
+			p.stages = append(p.stages, f)
+		}
 	}
 	return p, nil
 }

@@ -5,10 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -20,6 +21,15 @@ const (
 	windowPrefix = "window."
 	dayPrefix    = "day."
 )
+
+// The stream under the bucket, and what its subjects begin with.
+const (
+	stream        = "KV_" + schemas.LedgerBucket
+	subjectPrefix = "$KV." + schemas.LedgerBucket + "."
+)
+
+// readAhead is how many values are read at a time.
+const readAhead = 8
 
 // opTimeout bounds one request to JetStream. A leader change takes about a second.
 const opTimeout = 5 * time.Second
@@ -123,29 +133,63 @@ func (b *bucket) put(ctx context.Context, key string, data []byte, revision uint
 	return written, nil
 }
 
-// each calls see with every value whose key the pattern selects, in no order.
+// each calls see with every value whose key the pattern selects, in no order. What
+// is written meanwhile it may see or not, but never misses a key for it, as a
+// watcher does.
 func (b *bucket) each(ctx context.Context, pattern string, see func(key string, revision uint64, data []byte) error) error {
-	w, err := b.kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
+	keys, err := b.keys(ctx, pattern)
 	if err != nil {
-		return fmt.Errorf("read %s of bucket %s: %w", pattern, schemas.LedgerBucket, err)
+		return err
 	}
-	defer w.Stop() //nolint:errcheck // it only ends the reading
-	for {
-		select {
-		case e, ok := <-w.Updates():
-			if e == nil {
-				if !ok && ctx.Err() == nil {
-					return fmt.Errorf("read %s of bucket %s: %w", pattern, schemas.LedgerBucket, nats.ErrConnectionClosed)
-				}
-				return ctx.Err() // that was all there is
+	entries := make([]jetstream.KeyValueEntry, len(keys))
+	g, groupCtx := errgroup.WithContext(ctx)
+	g.SetLimit(readAhead)
+	for i, key := range keys {
+		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(groupCtx, opTimeout)
+			defer cancel()
+			e, err := b.kv.Get(ctx, key)
+			if errors.Is(err, jetstream.ErrKeyNotFound) {
+				return nil // removed meanwhile
 			}
-			if err := see(e.Key(), e.Revision(), e.Value()); err != nil {
-				return err
+			if err != nil {
+				return fmt.Errorf("get %s: %w", key, err)
 			}
-		case <-ctx.Done():
-			return fmt.Errorf("read %s of bucket %s: %w", pattern, schemas.LedgerBucket, context.Cause(ctx))
+			entries[i] = e
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e == nil {
+			continue
+		}
+		if err := see(e.Key(), e.Revision(), e.Value()); err != nil {
+			return fmt.Errorf("read %s of bucket %s: %w", e.Key(), schemas.LedgerBucket, err)
 		}
 	}
+	return nil
+}
+
+// keys returns the keys that the pattern selects.
+func (b *bucket) keys(ctx context.Context, pattern string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("list %s of bucket %s: %w", pattern, schemas.LedgerBucket, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+pattern))
+	if err != nil {
+		return nil, fmt.Errorf("list %s of bucket %s: %w", pattern, schemas.LedgerBucket, err)
+	}
+	keys := make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		keys = append(keys, strings.TrimPrefix(subject, subjectPrefix))
+	}
+	return keys, nil
 }
 
 // purge removes the values whose keys the pattern selects, unless they were
@@ -153,9 +197,9 @@ func (b *bucket) each(ctx context.Context, pattern string, see func(key string, 
 func (b *bucket) purge(ctx context.Context, pattern string, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	s, err := b.js.Stream(ctx, "KV_"+schemas.LedgerBucket)
+	s, err := b.js.Stream(ctx, stream)
 	if err == nil {
-		err = s.Purge(ctx, jetstream.WithPurgeSubject("$KV."+schemas.LedgerBucket+"."+pattern), jetstream.WithPurgeSequence(revision+1))
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(subjectPrefix+pattern), jetstream.WithPurgeSequence(revision+1))
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s of bucket %s: %w", pattern, schemas.LedgerBucket, err)

@@ -139,6 +139,9 @@ func digest(c *wire.LedgerChunk, number int, revision uint64) *wire.ChunkDigest 
 		for _, course := range append([]*wire.WindowCourse{r.Schedule}, r.Replays...) {
 			d.LastUnixNano = max(d.LastUnixNano, course.GetLastUnixNano())
 		}
+		if w.GivenUp {
+			d.Dropped++
+		}
 		if w.State == StateExported {
 			d.ExportedUnixNano = max(d.ExportedUnixNano, w.Exported.UnixNano())
 		}
@@ -160,13 +163,16 @@ func digest(c *wire.LedgerChunk, number int, revision uint64) *wire.ChunkDigest 
 			at = r.Schedule.LastUnixNano
 		}
 		d.PlannedUnixNano = first(d.PlannedUnixNano, at)
-		if w.State != StateExported && w.State != StateSkipped {
+		if w.State != StateExported && !w.GivenUp {
 			d.OpenUnixNano = first(d.OpenUnixNano, r.StartUnixNano)
 		}
-		switch w.State {
-		case StateFailed:
+		switch {
+		case w.GivenUp:
+			d.DroppedRanges = cover(d.DroppedRanges, r.StartUnixNano, r.EndUnixNano)
+		case w.State == StateFailed:
 			d.Failed++
-		case StateExported:
+			d.FailedRanges = cover(d.FailedRanges, r.StartUnixNano, r.EndUnixNano)
+		case w.State == StateExported:
 			d.Failed = 0
 		}
 	}

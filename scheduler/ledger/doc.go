@@ -55,6 +55,6 @@
 // is built again of the last 7 days. What is older than that is lost with it.
 //
 // A record is removed 90 days after the last event about its day, if every window
-// of that day is exported or was skipped. Nothing else is removed, by age or by
+// of that day is exported, skipped or given up. Nothing else is removed, by age or by
 // size.
 package ledger

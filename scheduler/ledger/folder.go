@@ -70,6 +70,7 @@ type Folder struct {
 	probe func(point) error
 	// folded, where set, is told how many events were folded. For tests.
 	folded func(n int)
+	lease  time.Duration
 	swept  time.Time // when the last sweep was
 }
 
@@ -106,7 +107,7 @@ func New(cfg Config) (*Folder, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Folder{cfg: cfg}, nil
+	return &Folder{cfg: cfg, lease: lease}, nil
 }
 
 // session is a bucket and the consumer that is filling it.
@@ -178,7 +179,7 @@ func (f *Folder) open(ctx context.Context) (*session, error) {
 		Description:   "folds events into the ledger",
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckWait:       lease,
+		AckWait:       f.lease,
 		MaxDeliver:    -1,
 		MaxAckPending: maxAckPending,
 	})

@@ -165,6 +165,9 @@ type folding struct {
 func start(t testing.TB, cfg Config, change func(*Folder)) *folding {
 	t.Helper()
 	cfg.Logger = pipetest.Logger(t)
+	if cfg.Now == nil {
+		cfg.Now = func() time.Time { return began.Add(3 * time.Hour) } // or all is old, and swept
+	}
 	f, err := New(cfg)
 	require.NoError(t, err)
 	if change != nil {

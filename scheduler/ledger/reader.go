@@ -20,9 +20,6 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
-// readAhead is how many chunks of a day are read at a time.
-const readAhead = 8
-
 // ErrNotFound says that the ledger knows nothing of a MetricsExporter.
 var ErrNotFound = errors.New("the ledger has no window of it")
 

@@ -49,7 +49,7 @@ func TestState(t *testing.T) {
 			"queried failed failed failed failed exported"},
 		"ErrSendQueriedAgain": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).event(0, queried, 3, b, rows(3, 1)),
 			"transformed failed transformed"},
-		"ErrDropped": {newStory("x").event(0, running, 1).event(0, failed, 2).event(0, dropped, 3).event(0, running, 4).event(0, queried, 5, a), "running failed skipped running exported"},
+		"ErrDropped": {newStory("x").event(0, running, 1).event(0, failed, 2).event(0, dropped, 3).event(0, running, 4).event(0, queried, 5, a), "running failed failed running exported"},
 		"OKRetrying": {newStory("x").event(0, planned, 1).event(0, running, 2).event(0, retrying, 3).event(0, queried, 4, a), "planned running running exported"},
 		"OKReplay":   {newStory("x").export(0).event(0, planned, 60, request("r")).event(0, failed, 61, request("r")), "planned running queried transformed exported exported exported"},
 		"OKReplayed": {newStory("x").event(0, failed, 1).event(0, planned, 2, request("r")).event(0, running, 3, request("r")).event(0, queried, 4, request("r"), a).event(0, running, 5, request("s")), "failed failed failed exported exported"},

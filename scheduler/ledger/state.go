@@ -18,8 +18,8 @@ const (
 	StateQueried     State = "queried"     // its rows wait for the transform
 	StateTransformed State = "transformed" // its OTLP batches wait for the endpoint
 	StateExported    State = "exported"    // the endpoint has accepted all of them
-	StateFailed      State = "failed"      // a message of it is a dead letter
-	StateSkipped     State = "skipped"     // it was passed over, or given up by a decision
+	StateFailed      State = "failed"      // a message of it is a dead letter, or was given up
+	StateSkipped     State = "skipped"     // it was passed over
 )
 
 // States are all states, in the order a window passes them.
@@ -100,7 +100,7 @@ func byAge(runs []*wire.RunRecord) []*wire.RunRecord {
 }
 
 // stateOf returns a course's state, the run that stands for it (nil: none yet), and
-// its error (nil: none).
+// its error (nil: none), which is c.Dropped itself where it was given up.
 func stateOf(c *wire.WindowCourse) (State, *wire.RunRecord, *wire.WindowError) {
 	if r := exported(c); r != nil {
 		return StateExported, r, nil
@@ -119,7 +119,7 @@ func stateOf(c *wire.WindowCourse) (State, *wire.RunRecord, *wire.WindowError) {
 		}
 	}
 	if d := c.Dropped; d != nil && d.AtUnixNano >= c.BegunUnixNano && (failure == nil || d.AtUnixNano >= failure.AtUnixNano) {
-		return StateSkipped, r, d
+		return StateFailed, r, d
 	}
 	if failure != nil {
 		return StateFailed, r, failure

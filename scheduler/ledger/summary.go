@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -36,7 +35,7 @@ type Summary struct {
 	// States counts windows; a skipped range counts as one.
 	States map[State]uint64
 	// Gaps are the ranges that were skipped, failed, given up or are missing, the
-	// oldest first. Of windows that failed one by one each day has one range.
+	// oldest first.
 	Gaps []Gap
 	// Backlog is what waits, by the stage it waits for.
 	Backlog map[schemas.Stage]Backlog
@@ -162,12 +161,11 @@ func (s *Summary) advance(chunks []*wire.ChunkDigest, skipped []*wire.SkippedRan
 		for _, span := range c.Replayed {
 			replayed = append(replayed, stretch{start: span.StartUnixNano, end: span.EndUnixNano})
 		}
-		if n := c.States[string(StateFailed)]; n > 0 && len(c.Covered) > 0 {
-			message := "1 window failed"
-			if n > 1 {
-				message = strconv.FormatUint(n, 10) + " windows failed"
-			}
-			s.Gaps = append(s.Gaps, Gap{span(c.OpenUnixNano, c.Covered[len(c.Covered)-1].EndUnixNano), StateFailed, message})
+		for _, r := range c.FailedRanges {
+			s.Gaps = append(s.Gaps, Gap{span(r.StartUnixNano, r.EndUnixNano), StateFailed, "failed"})
+		}
+		for _, r := range c.DroppedRanges {
+			s.Gaps = append(s.Gaps, Gap{span(r.StartUnixNano, r.EndUnixNano), StateFailed, "given up"})
 		}
 	}
 	// Whatever else is known of a window overrules a skip.

@@ -27,8 +27,8 @@ func (f *Folder) maybeSweep(ctx context.Context, b *bucket) {
 	}
 }
 
-// sweep removes the records of days of which everything is exported or skipped and
-// nothing was reported since before. Of days after one that is not, what they add
+// sweep removes the records of days of which everything is exported, skipped or
+// given up and nothing was reported since before. Of days after one that is not, what they add
 // up to stays, since else they would look like a gap.
 //
 // Any number of processes may do this at once, at any time: a day that is written
@@ -89,7 +89,10 @@ func settled(d *wire.LedgerDay, before time.Time) bool {
 			return false
 		}
 		for state, n := range c.States {
-			if n > 0 && state != string(StateExported) && state != string(StateSkipped) {
+			if state == string(StateFailed) {
+				n -= min(n, c.Dropped)
+			}
+			if n > 0 && state != string(StateExported) {
 				return false
 			}
 		}

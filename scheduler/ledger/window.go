@@ -16,6 +16,8 @@ type Window struct {
 	State    State
 	// Scheduled is false for a window that only a replay or backfill asked for.
 	Scheduled bool
+	// GivenUp: it failed, and somebody decided to leave it at that.
+	GivenUp bool
 	// Planned, Running, Queried, Transformed and Exported are when it got there; zero
 	// where it did not, or where the report is still on its way.
 	Planned, Running, Queried, Transformed, Exported time.Time
@@ -113,6 +115,9 @@ func newWindow(namespace, name string, r *wire.WindowRecord) Window {
 func (w *Window) take(c *wire.WindowCourse) {
 	state, run, err := stateOf(c)
 	w.State, w.Error = state, newError(err)
+	if w.GivenUp = err != nil && err == c.Dropped; w.GivenUp {
+		w.Error.Message = "given up: " + w.Error.Message
+	}
 	w.Lane = schemas.Lane(c.Lane)
 	w.Attempts = max(w.Attempts, c.Attempts)
 	w.Planned, w.Running, w.Queried = instant(c.PlannedUnixNano), instant(c.RunningUnixNano), instant(c.QueriedUnixNano)

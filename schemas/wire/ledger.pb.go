@@ -181,7 +181,7 @@ type WindowCourse struct {
 	Failures []*WindowError `protobuf:"bytes,9,rep,name=failures,proto3" json:"failures,omitempty"`
 	// Retrying is the latest error after which the message is tried again.
 	Retrying *WindowError `protobuf:"bytes,10,opt,name=retrying,proto3" json:"retrying,omitempty"`
-	// Dropped is the decision to leave it failed.
+	// Dropped is the latest decision to leave it failed.
 	Dropped *WindowError `protobuf:"bytes,11,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Last is the time of the latest report.
 	LastUnixNano  int64 `protobuf:"varint,12,opt,name=last_unix_nano,json=lastUnixNano,proto3" json:"last_unix_nano,omitempty"`
@@ -663,11 +663,16 @@ type ChunkDigest struct {
 	// was.
 	Failed uint64 `protobuf:"varint,11,opt,name=failed,proto3" json:"failed,omitempty"`
 	// Waiting batches: of rows for the transformer, of OTLP for the endpoint.
-	RowBatches    uint64 `protobuf:"varint,12,opt,name=row_batches,json=rowBatches,proto3" json:"row_batches,omitempty"`
-	OtlpBatches   uint64 `protobuf:"varint,13,opt,name=otlp_batches,json=otlpBatches,proto3" json:"otlp_batches,omitempty"`
-	Rows          uint64 `protobuf:"varint,14,opt,name=rows,proto3" json:"rows,omitempty"`
-	Points        uint64 `protobuf:"varint,15,opt,name=points,proto3" json:"points,omitempty"`
-	Rejected      uint64 `protobuf:"varint,16,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	RowBatches  uint64 `protobuf:"varint,12,opt,name=row_batches,json=rowBatches,proto3" json:"row_batches,omitempty"`
+	OtlpBatches uint64 `protobuf:"varint,13,opt,name=otlp_batches,json=otlpBatches,proto3" json:"otlp_batches,omitempty"`
+	Rows        uint64 `protobuf:"varint,14,opt,name=rows,proto3" json:"rows,omitempty"`
+	Points      uint64 `protobuf:"varint,15,opt,name=points,proto3" json:"points,omitempty"`
+	Rejected    uint64 `protobuf:"varint,16,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Ranges of windows that the schedule issued and that failed or were given up.
+	FailedRanges  []*Span `protobuf:"bytes,17,rep,name=failed_ranges,json=failedRanges,proto3" json:"failed_ranges,omitempty"`
+	DroppedRanges []*Span `protobuf:"bytes,18,rep,name=dropped_ranges,json=droppedRanges,proto3" json:"dropped_ranges,omitempty"`
+	// Dropped counts the windows that failed and were given up.
+	Dropped       uint64 `protobuf:"varint,19,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +815,27 @@ func (x *ChunkDigest) GetPoints() uint64 {
 func (x *ChunkDigest) GetRejected() uint64 {
 	if x != nil {
 		return x.Rejected
+	}
+	return 0
+}
+
+func (x *ChunkDigest) GetFailedRanges() []*Span {
+	if x != nil {
+		return x.FailedRanges
+	}
+	return nil
+}
+
+func (x *ChunkDigest) GetDroppedRanges() []*Span {
+	if x != nil {
+		return x.DroppedRanges
+	}
+	return nil
+}
+
+func (x *ChunkDigest) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
 	}
 	return 0
 }
@@ -1014,7 +1040,7 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\x06chunks\x18\x01 \x03(\v2\x1a.kusto2otlp.v1.ChunkDigestR\x06chunks\x125\n" +
 	"\askipped\x18\x02 \x03(\v2\x1b.kusto2otlp.v1.SkippedRangeR\askipped\x129\n" +
 	"\n" +
-	"last_error\x18\x03 \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\tlastError\"\x82\x05\n" +
+	"last_error\x18\x03 \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\tlastError\"\x92\x06\n" +
 	"\vChunkDigest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
@@ -1033,7 +1059,10 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\fotlp_batches\x18\r \x01(\x04R\votlpBatches\x12\x12\n" +
 	"\x04rows\x18\x0e \x01(\x04R\x04rows\x12\x16\n" +
 	"\x06points\x18\x0f \x01(\x04R\x06points\x12\x1a\n" +
-	"\brejected\x18\x10 \x01(\x04R\brejected\x1a9\n" +
+	"\brejected\x18\x10 \x01(\x04R\brejected\x128\n" +
+	"\rfailed_ranges\x18\x11 \x03(\v2\x13.kusto2otlp.v1.SpanR\ffailedRanges\x12:\n" +
+	"\x0edropped_ranges\x18\x12 \x03(\v2\x13.kusto2otlp.v1.SpanR\rdroppedRanges\x12\x18\n" +
+	"\adropped\x18\x13 \x01(\x04R\adropped\x1a9\n" +
 	"\vStatesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"R\n" +
@@ -1094,11 +1123,13 @@ var file_kusto2otlp_v1_ledger_proto_depIdxs = []int32{
 	8,  // 12: kusto2otlp.v1.ChunkDigest.covered:type_name -> kusto2otlp.v1.Span
 	8,  // 13: kusto2otlp.v1.ChunkDigest.replayed:type_name -> kusto2otlp.v1.Span
 	11, // 14: kusto2otlp.v1.ChunkDigest.states:type_name -> kusto2otlp.v1.ChunkDigest.StatesEntry
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	8,  // 15: kusto2otlp.v1.ChunkDigest.failed_ranges:type_name -> kusto2otlp.v1.Span
+	8,  // 16: kusto2otlp.v1.ChunkDigest.dropped_ranges:type_name -> kusto2otlp.v1.Span
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_kusto2otlp_v1_ledger_proto_init() }
