@@ -116,7 +116,7 @@ func visible(tb testing.TB, p *pipe.Pipe) (windows []*wire.WindowRows, batches [
 	return windows, batches
 }
 
-// events returns all events of a type so far.
+// events returns all events so far, but for those of queries that were begun.
 func events(tb testing.TB, p *pipe.Pipe) []*wire.Event {
 	tb.Helper()
 	c, err := p.JS.OrderedConsumer(tb.Context(), schemas.EventsStream, jetstream.OrderedConsumerConfig{})
@@ -125,12 +125,24 @@ func events(tb testing.TB, p *pipe.Pipe) []*wire.Event {
 	require.NoError(tb, err)
 	var list []*wire.Event
 	for range info.NumPending {
-		list = append(list, nextEvent(tb, c))
+		if e := anyEvent(tb, c); e.Type != string(schemas.EventRunning) {
+			list = append(list, e)
+		}
 	}
 	return list
 }
 
+// nextEvent returns the next event that is not of a query that was begun.
 func nextEvent(tb testing.TB, c jetstream.Consumer) *wire.Event {
+	tb.Helper()
+	for {
+		if e := anyEvent(tb, c); e.Type != string(schemas.EventRunning) {
+			return e
+		}
+	}
+}
+
+func anyEvent(tb testing.TB, c jetstream.Consumer) *wire.Event {
 	tb.Helper()
 	msg, err := c.Next(jetstream.FetchMaxWait(20 * time.Second))
 	require.NoError(tb, err)
@@ -164,7 +176,12 @@ func TestStage(t *testing.T) {
 	go func() { done <- stage.Run(ctx) }()
 
 	publish(t, p, jobOf(t, spec()))
-	e := nextEvent(t, watch)
+	e := anyEvent(t, watch)
+	require.Equal(t, "running", e.Type)
+	require.EqualValues(t, 1, e.Attempt)
+	require.Equal(t, exporter, e.Exporter)
+	require.Equal(t, windowID, e.Window)
+	e = nextEvent(t, watch)
 	require.Equal(t, "retrying", e.Type)
 	require.Equal(t, `query database "TelemetryDB" on cluster "telemetry": kusto reported an error in frame 22 (TableCompletion): Internal service error: boom`, e.Message)
 	e = nextEvent(t, watch)

@@ -20,6 +20,9 @@ import (
 // commitTime is what a run has, beyond its query's timeout, to store its rows.
 const commitTime = time.Minute
 
+// beginTime is how long a query waits for the report that it is begun.
+const beginTime = 2 * time.Second
+
 // worker handles the jobs of one cluster, exporter and lane.
 type worker struct {
 	stage    *Stage
@@ -117,6 +120,7 @@ func (w *worker) run(ctx context.Context, m *pipe.Message, job *wire.WindowJob, 
 			return err
 		}
 	}
+	w.begin(ctx, m, job)
 	r := newRun(s.cfg.Pipe, job, w.exporter, s.cfg.Logger)
 	defer r.discard(ctx)
 
@@ -153,4 +157,17 @@ func (w *worker) run(ctx context.Context, m *pipe.Message, job *wire.WindowJob, 
 	s.cfg.Logger.Debug("window queried", "window", job.Window, "metrics_exporter", key, "exporter", w.exporter,
 		"attempt", m.Attempt, "rows", result.Rows, "batches", result.Batches, "duration", s.cfg.Now().Sub(started))
 	return nil
+}
+
+// begin reports that the window's query is begun. The ledger can do without, so the
+// query does not wait for long.
+func (w *worker) begin(ctx context.Context, m *pipe.Message, job *wire.WindowJob) {
+	ctx, cancel := context.WithTimeout(ctx, beginTime)
+	defer cancel()
+	event := schemas.JobEvent(job, schemas.Querier, schemas.EventRunning, w.stage.cfg.Now())
+	event.Exporter, event.Attempt = w.exporter, m.Attempt
+	if err := w.stage.cfg.Pipe.Event(ctx, event); err != nil {
+		w.stage.cfg.Logger.Warn("could not report that a window's query is begun", "window", job.Window,
+			"metrics_exporter", job.Namespace+"/"+job.Name, "exporter", w.exporter, "attempt", m.Attempt, "error", err)
+	}
 }
