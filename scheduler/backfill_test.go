@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -114,6 +115,27 @@ func (s *stage) done(id string) request.State {
 	return s.until(id, request.State.Done)
 }
 
+// flying returns a function that returns the most windows that were in flight since,
+// by the states that were published.
+func (s *stage) flying(id string) func() int {
+	s.tb.Helper()
+	sub, err := s.pipe.JS.Conn().SubscribeSync(schemas.RequestSubject("ns", "a", id))
+	require.NoError(s.tb, err)
+	return func() (most int) {
+		require.NoError(s.tb, s.pipe.JS.Conn().Flush())
+		for {
+			m, err := sub.NextMsg(time.Millisecond)
+			if errors.Is(err, nats.ErrTimeout) {
+				return most
+			}
+			require.NoError(s.tb, err)
+			state := new(wire.Request)
+			require.NoError(s.tb, proto.Unmarshal(m.Data, state))
+			most = max(most, len(state.InFlight))
+		}
+	}
+}
+
 // minutes are the windows of an hour, of one generation.
 func minutes(generation int) []string {
 	var list []string
@@ -127,7 +149,7 @@ func minutes(generation int) []string {
 func TestBackfill(t *testing.T) {
 	t.Run("OKOnce", func(t *testing.T) {
 		s := newStage(t, "2025-06-25T10:00:30Z")
-		a := s.answer(nil)
+		a, most := s.answer(nil), s.flying("may")
 		r := s.start(nil, backfilled(1, minutely))
 		state := s.done("may")
 		require.EqualValues(t, 60, state.Windows)
@@ -136,6 +158,7 @@ func TestBackfill(t *testing.T) {
 		require.Empty(t, state.InFlight)
 		require.Equal(t, minutes(1), a.windows())
 		require.Equal(t, 1, a.most)
+		require.Equal(t, 1, most())
 		r.stop()
 
 		// Another life, and another spec, do not run it again; another id does.
@@ -156,7 +179,7 @@ func TestBackfill(t *testing.T) {
 	t.Run("OKMaxInFlight", func(t *testing.T) {
 		s := newStage(t, "2025-06-25T10:00:30Z")
 		hold := make(chan struct{})
-		a := s.answer(hold)
+		a, most := s.answer(hold), s.flying("may")
 		s.start(nil, backfilled(3, minutely))
 		watch, err := s.pipe.JS.OrderedConsumer(t.Context(), schemas.EventsStream, orderedBy("k2o.event.ns.a.planned"))
 		require.NoError(t, err)
@@ -168,6 +191,7 @@ func TestBackfill(t *testing.T) {
 		s.done("may")
 		require.Len(t, a.windows(), 60)
 		require.LessOrEqual(t, a.most, 3)
+		require.Equal(t, 3, most())
 	})
 
 	t.Run("OKFailedGoesOn", func(t *testing.T) {
@@ -220,6 +244,21 @@ func TestBackfill(t *testing.T) {
 		require.Equal(t, "09:50:00/10:00:00#2", a.order[len(a.order)-1])
 	})
 
+	t.Run("OKOtherSpecElsewhere", func(t *testing.T) {
+		s := newStage(t, "2025-06-25T10:00:30Z")
+		hold := make(chan struct{})
+		a := s.answer(hold)
+		s.start(nil, backfilled(1, minutely)).settle()
+		s.until("may", func(state request.State) bool { return state.Issued == 1 })
+		// Another has a newer version of the file: its spec is the one from now on.
+		s.clock.advance(10 * time.Minute)
+		s.start(nil, backfilled(1, "interval: 10m")).settle()
+		close(hold)
+		s.done("may")
+		require.Equal(t, []string{"09:00:00/09:01:00#1", "09:01:00/09:10:00#2", "09:10:00/09:20:00#2", "09:20:00/09:30:00#2",
+			"09:30:00/09:40:00#2", "09:40:00/09:50:00#2", "09:50:00/10:00:00#2"}, a.windows())
+	})
+
 	t.Run("OKNotBeforeItIsDue", func(t *testing.T) {
 		s := newStage(t, "2025-06-25T09:30:30Z")
 		a := s.answer(nil)
@@ -237,7 +276,11 @@ func TestBackfill(t *testing.T) {
 		_, err := (&request.Store{JS: s.pipe.JS}).Advance(t.Context(), request.State{}, &wire.Request{Id: "may", Namespace: "ns", Name: "a",
 			Kind: request.KindQuery, NextUnixNano: 1}, "out", nil)
 		require.NoError(t, err)
-		s.start(nil, backfilled(1, minutely)).stop()
+		r := s.start(nil, backfilled(1, minutely))
+		require.Eventually(t, func() bool {
+			return len(s.logs("the backfill's requestId is that of a replay: it is not run")) == 1
+		}, 10*time.Second, time.Millisecond)
+		r.stop()
 		require.Empty(t, func() (jobs []*wire.WindowJob) {
 			for _, j := range s.jobs() {
 				if j.Request != "" {
@@ -287,4 +330,29 @@ func TestBackfillKilledAnywhere(t *testing.T) {
 
 func orderedBy(subject string) jetstream.OrderedConsumerConfig {
 	return jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}}
+}
+
+// Whoever takes over after a long time reads the events since the oldest window in
+// flight was issued.
+func TestBackfillSince(t *testing.T) {
+	f := &backfill{backfills: new(backfills)}
+	now := instant("2025-06-25T10:00:00Z")
+	f.now.Store(now.UnixNano())
+	f.state = request.State{Request: &wire.Request{}}
+	require.Equal(t, now.Add(-time.Hour), f.since().UTC())
+	for _, hours := range []time.Duration{3, 30, 5} {
+		f.state.InFlight = append(f.state.InFlight, &wire.IssuedWindow{IssuedUnixNano: now.Add(-hours * time.Hour).UnixNano()})
+	}
+	require.Equal(t, now.Add(-31*time.Hour), f.since().UTC())
+}
+
+// A window of which nothing is told any more holds up the others no longer.
+func TestBackfillUnreported(t *testing.T) {
+	f := &backfill{tracker: request.NewTracker("may")}
+	now := instant("2025-06-25T10:00:00Z")
+	to := &wire.Request{InFlight: []*wire.IssuedWindow{
+		{Window: "old", IssuedUnixNano: now.Add(-reportKept - 1).UnixNano()}, {Window: "new", IssuedUnixNano: now.Add(-reportKept).UnixNano()}}}
+	require.Equal(t, []string{"old"}, f.settle(to, now))
+	require.EqualValues(t, 1, to.Unreported)
+	require.Len(t, to.InFlight, 1)
 }

@@ -52,6 +52,17 @@
 // the generation once at most, and the newest claim wins, without anyone having
 // to know which version of a file is the newer one.
 //
+// # Backfills
+//
+// The windows that spec.backfill asks for are issued beside the schedule's, on the
+// backfill lane and under the backfill's requestId. How far one is stands in a
+// message of its own, which is advanced in one atomic batch with its jobs, like a
+// cursor; so it runs once, survives restarts, and is not doubled by a second
+// scheduler. That message names the windows in flight: those that were issued and
+// of which no event has said yet that they were exported or failed. There are
+// maxInFlight of them at most, however far the events lag behind: a window is only
+// taken off when its end was reported.
+//
 // # Clocks
 //
 // No window is issued before its end by this process's clock. When the clock is

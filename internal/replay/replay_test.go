@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,11 +120,24 @@ func TestQueryKilledAnywhere(t *testing.T) {
 	}
 }
 
+// Of two who run the same replay at once, each window is issued by one.
 func TestQueryTwoAtOnce(t *testing.T) {
 	p := pipetest.MustOpen(t, exporter)
-	jobs := published(t, p, "k2o.job.>")
+	var mu sync.Mutex
+	seen := map[string]int{}
+	ctx, cancel := context.WithCancel(t.Context())
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- p.Consume(ctx, pipe.ConsumerConfig{Stage: schemas.Querier, Stream: schemas.JobsStream, Durable: "test", Filter: "k2o.job.>",
+			Handle: func(_ context.Context, m *pipe.Message) error {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[m.Subject]++
+				return nil
+			}})
+	}()
 	cfg := config(p, FromQuery)
-	cfg.Rate = 10
+	cfg.Rate = 20
 	errs := make(chan error, 2)
 	for range 2 {
 		go func() {
@@ -138,13 +152,28 @@ func TestQueryTwoAtOnce(t *testing.T) {
 		}()
 	}
 	require.NoError(t, errors.Join(<-errs, <-errs))
-	seen := jobs()
+	// A last job tells when all before it have come.
+	_, err := p.Publish(t.Context(), pipe.Outgoing{Subject: "k2o.job.last"})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return seen["k2o.job.last"] == 1 || len(seen) == windows+1
+	}, 10*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-consumed)
+	delete(seen, "k2o.job.last")
 	require.Len(t, seen, windows)
-	store := &request.Store{JS: p.JS}
-	states, err := store.List(t.Context(), "ns", "a")
+	for subject, times := range seen {
+		require.Equal(t, 1, times, subject)
+	}
+	states, err := (&request.Store{JS: p.JS}).List(t.Context(), "ns", "a")
 	require.NoError(t, err)
 	require.Len(t, states, 1)
 	require.EqualValues(t, windows, states[0].Issued)
+	all, err := (&request.Store{JS: p.JS}).List(t.Context(), "", "")
+	require.NoError(t, err)
+	require.Len(t, all, 1)
 }
 
 func TestQueryErrors(t *testing.T) {
