@@ -38,8 +38,9 @@ const patience = 90 * time.Second
 type bulk struct {
 	*pipeline
 	endpoint *otlp.Server
-	rows     int // of each window
-	stop     func()
+	rows     int           // of each window
+	ended    chan struct{} // closed when Run has returned result
+	result   error
 
 	mu       sync.Mutex
 	queries  map[string]int                   // by MetricsExporter
@@ -96,21 +97,26 @@ func mustBulk(t *testing.T, cfg bulkConfig) *bulk {
 	return b
 }
 
-// start runs the pipeline until stop is called, or the test ends.
+// start runs the pipeline until the test ends, in good order unless end was called.
 func (b *bulk) start(t *testing.T, cfg *config.Config) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var err error
-	b.pipeline, err = openPipeline(ctx, cfg, []schemas.Stage{schemas.Querier, schemas.Transformer, schemas.Sender}, pipetest.Logger(t))
+	p, err := openPipeline(ctx, cfg, []schemas.Stage{schemas.Querier, schemas.Transformer, schemas.Sender}, pipetest.Logger(t))
 	require.NoError(t, err)
-	ran := make(chan error, 1)
-	go func() { ran <- b.pipeline.Run(ctx) }()
-	b.stop = sync.OnceFunc(func() {
+	ended := make(chan struct{})
+	b.pipeline, b.ended, b.result = p, ended, nil
+	go func() {
+		defer close(ended)
+		b.result = p.Run(ctx)
+	}()
+	t.Cleanup(func() {
 		cancel()
-		require.NoError(t, <-ran)
-		b.pipeline.Close()
+		<-ended
+		p.Close()
+		if b.pipeline == p {
+			require.NoError(t, b.result)
+		}
 	})
-	t.Cleanup(b.stop)
 }
 
 // query1 counts a query and says what is wrong with it.
@@ -180,6 +186,11 @@ func (b *bulk) take(_ string, _ *http.Request, m *colmetrics.ExportMetricsServic
 // issue issues a window of the MetricsExporter test/<name>.
 func (b *bulk) issue(t *testing.T, cluster, exporter, name string, n int) {
 	t.Helper()
+	require.NoError(t, b.tryIssue(t, cluster, exporter, name, n))
+}
+
+func (b *bulk) tryIssue(t *testing.T, cluster, exporter, name string, n int) error {
+	t.Helper()
 	spec, err := json.Marshal(schemas.MetricsExporterSpec{
 		Database: cluster, Exporter: exporter, Body: name,
 		Transform: schemas.TransformConfig{DefaultMetricName: name, ValueColumn: "value", TimestampColumn: "at",
@@ -194,7 +205,7 @@ func (b *bulk) issue(t *testing.T, cluster, exporter, name string, n int) {
 	require.NoError(t, err)
 	_, err = b.pipe.Publish(t.Context(), pipe.Outgoing{Subject: schemas.JobSubject(cluster, exporter, schemas.LaneLive, "test", name, w.Start, ""),
 		Header: schemas.JobHeader(job, exporter), Data: data})
-	require.NoError(t, err)
+	return err
 }
 
 // wait waits until done is true, which is asked with the lock held after every arrival.

@@ -206,6 +206,9 @@ func (p *pipeline) Run(ctx context.Context) error {
 	for _, s := range p.stages {
 		g.Go(func() error { return s.Run(ctx) })
 	}
+	if p.server != nil {
+		g.Go(func() error { return p.server.Watch(ctx) })
+	}
 	p.ready.Store(true)
 	done := make(chan error, 1)
 	go func() { done <- g.Wait() }()
@@ -219,6 +222,9 @@ func (p *pipeline) Run(ctx context.Context) error {
 	case err := <-done:
 		return err
 	case <-time.After(p.cfg.ShutdownTimeout):
+		if p.server != nil && p.server.WhyFailed() != nil {
+			return p.server.WhyFailed() // what could not be stored cannot be finished
+		}
 		return fmt.Errorf("did not stop within shutdownTimeout (%s); what was under way is done again at the next start", p.cfg.ShutdownTimeout)
 	}
 }
@@ -230,6 +236,9 @@ func (p *pipeline) whyNotReady() error {
 	}
 	if !p.pipe.Connected() {
 		return errors.New("not connected to nats")
+	}
+	if p.server != nil {
+		return p.server.WhyNotReady()
 	}
 	return nil
 }

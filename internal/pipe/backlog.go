@@ -45,7 +45,7 @@ func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error
 		return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
 	}
 	st.stream, st.StreamState = s, info.State
-	floor := ^uint64(0)
+	floor, delivered := ^uint64(0), uint64(0)
 	for _, lane := range schemas.Lanes {
 		c, err := s.Consumer(ctx, schemas.SenderDurable(exporter, lane))
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -56,6 +56,7 @@ func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error
 			return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
 		}
 		info := c.CachedInfo()
+		delivered = max(delivered, info.Delivered.Stream)
 		st.waiting += info.NumPending + uint64(info.NumAckPending)
 		switch {
 		case info.NumAckPending > 0:
@@ -67,7 +68,9 @@ func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error
 	if floor == 0 {
 		st.waiting = st.Msgs
 	}
-	st.floor = min(floor, st.LastSeq+1)
+	// A consumer hears of a message only after the stream has it: that nothing is
+	// pending says nothing about what came behind the last that was delivered.
+	st.floor = min(floor, delivered+1, st.LastSeq+1)
 	return st, nil
 }
 
@@ -110,7 +113,8 @@ func (p *Pipe) rowBacklog(ctx context.Context, exporter string, b *Backlog) erro
 
 // Trim removes delivered batches that were stored before the given time, and as
 // many more of the oldest as it takes to leave room for a backlog of maxBacklog
-// bytes. What was not delivered, and all that came after it, stays.
+// bytes, and room on a disk that is nearly full. What was not delivered, and all
+// that came after it, stays.
 func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxBacklog int64) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
@@ -125,7 +129,7 @@ func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxB
 	if err != nil {
 		return fmt.Errorf("trim the stream of exporter %q: %w", exporter, err)
 	}
-	if over := int64(st.Bytes) - (streamRoom-1)*maxBacklog; over > 0 {
+	if over := max(int64(st.Bytes)-(streamRoom-1)*maxBacklog, p.space.wanted()); over > 0 {
 		mean := max(st.Bytes/st.Msgs, 1)
 		cut = max(cut, st.FirstSeq+(uint64(over)+mean-1)/mean)
 	}

@@ -32,6 +32,7 @@ type Gate struct {
 	backlog func(ctx context.Context, exporter string) (Backlog, error)
 	log     *slog.Logger
 	now     func() time.Time
+	space   *space
 	gates   map[string]*gate
 }
 
@@ -47,16 +48,19 @@ type gate struct {
 
 // NewGate returns a Gate over the high-water marks of exporters, in bytes.
 func (p *Pipe) NewGate(exporters []ExporterStream) *Gate {
-	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, gates: map[string]*gate{}}
+	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, space: p.space, gates: map[string]*gate{}}
 	for _, e := range exporters {
 		g.gates[e.Name] = &gate{mark: uint64(max(e.MaxBacklogBytes, 0))}
 	}
 	return g
 }
 
-// Open says whether the exporter has room. When the backlog cannot be known the
-// last answer stands.
+// Open says whether the exporter has room, and the disk. When the backlog cannot be
+// known the last answer stands.
 func (g *Gate) Open(ctx context.Context, exporter string) bool {
+	if g.space.err() != nil {
+		return false
+	}
 	e, ok := g.gates[exporter]
 	if !ok {
 		return true

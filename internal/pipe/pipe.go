@@ -33,6 +33,7 @@ type Pipe struct {
 	metrics  *telemetry.Metrics
 	replicas int
 	grace    time.Duration
+	space    *space // of the embedded server's disk; nil: somebody else's
 }
 
 // Config says how to reach JetStream.
@@ -85,6 +86,7 @@ func Open(cfg Config) (*Pipe, error) {
 	where := redact(cfg.URL)
 	if cfg.Server != nil {
 		where = "the embedded server"
+		p.space = cfg.Server.space
 		opts = append(opts, cfg.Server.connectOptions()...)
 	} else {
 		if cfg.Token != "" {
@@ -141,6 +143,9 @@ func (p *Pipe) Close() {
 // Duplicate is true, and the message's being there already is a success, when
 // the stream had seen its ID.
 func (p *Pipe) Publish(ctx context.Context, o Outgoing) (duplicate bool, err error) {
+	if err := p.space.refuse(len(o.Data)); err != nil {
+		return false, fmt.Errorf("publish %s: %w", o.Subject, err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	ack, err := p.JS.PublishMsg(ctx, o.msg())
@@ -164,6 +169,9 @@ func (p *Pipe) Publisher() *Publisher { return &Publisher{p: p} }
 // Add publishes o, after waiting for the oldest outstanding ack when there are
 // many. The publisher keeps o's data until it is acked.
 func (b *Publisher) Add(ctx context.Context, o Outgoing) error {
+	if err := b.p.space.refuse(len(o.Data)); err != nil {
+		return fmt.Errorf("publish %s: %w", o.Subject, err)
+	}
 	if len(b.acks) >= maxOutstanding {
 		if err := b.await(ctx, 1); err != nil {
 			return err

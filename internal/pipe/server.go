@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,6 +24,12 @@ const addressFile = "nats.json"
 // serverStart bounds the start of the embedded server, which reads its streams'
 // state back from disk.
 const serverStart = 2 * time.Minute
+
+// maxStore is no limit to any disk.
+const maxStore = 1 << 50
+
+// watchServer is how often the embedded server is asked whether it still works.
+const watchServer = time.Second
 
 // Address is how another process on this machine reaches an embedded server.
 type Address struct {
@@ -52,6 +60,11 @@ type Server struct {
 	addr Address
 	dir  string
 	lock *os.File
+
+	space  *space
+	once   sync.Once
+	failed chan struct{} // closed when the server can write no more
+	why    error
 }
 
 // StartServer starts the embedded server on dataDir, which it creates if need be
@@ -64,7 +77,7 @@ func StartServer(dataDir string, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dataDir, lock: lock}
+	s := &Server{dir: dataDir, lock: lock, space: &space{dir: dataDir, log: log}, failed: make(chan struct{})}
 	if err := s.start(log); err != nil {
 		s.Close()
 		return nil, err
@@ -75,13 +88,16 @@ func StartServer(dataDir string, log *slog.Logger) (*Server, error) {
 func (s *Server) start(log *slog.Logger) (err error) {
 	s.addr.Token = rand.Text()
 	s.srv, err = server.NewServer(&server.Options{
-		ServerName:        "kusto2otlp",
-		Host:              "127.0.0.1",
-		Port:              server.RANDOM_PORT,
-		Authorization:     s.addr.Token,
-		JetStream:         true,
-		StoreDir:          s.dir,
-		JetStreamMaxStore: 1 << 50,
+		ServerName:    "kusto2otlp",
+		Host:          "127.0.0.1",
+		Port:          server.RANDOM_PORT,
+		Authorization: s.addr.Token,
+		JetStream:     true,
+		StoreDir:      s.dir,
+		// Otherwise 75 % of what is free at the start, of which a stream's MaxBytes is
+		// taken as used: a second exporter on a small disk would be refused. That the
+		// disk does not fill up is the affair of space.
+		JetStreamMaxStore: maxStore,
 		// Nothing acked may be lost to a power cut: there is no second replica.
 		SyncAlways: true,
 		NoSigs:     true,
@@ -90,7 +106,7 @@ func (s *Server) start(log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("start embedded nats server: %w", err)
 	}
-	s.srv.SetLoggerV2(serverLog{log.With("component", "nats")}, false, false, false)
+	s.srv.SetLoggerV2(serverLog{log.With("component", "nats"), s.fail}, false, false, false)
 	s.srv.Start()
 	if !s.srv.ReadyForConnections(serverStart) {
 		return fmt.Errorf("start embedded nats server on data directory %q: not ready after %s", s.dir, serverStart)
@@ -135,6 +151,51 @@ func (s *Server) connectOptions() []nats.Option {
 	return []nats.Option{nats.InProcessServer(s.srv), nats.Token(s.addr.Token)}
 }
 
+func (s *Server) fail(why error) {
+	s.once.Do(func() {
+		s.why = fmt.Errorf("the embedded nats server cannot write to data directory %q and must be started again; nothing that was stored is lost: %w", s.dir, why)
+		close(s.failed)
+	})
+}
+
+// Watch returns when ctx ends, or with an error when the server can do its work no
+// more unless the process is started again: a stream whose write failed takes
+// nothing until then, whatever room there is on the disk.
+func (s *Server) Watch(ctx context.Context) error {
+	t := time.NewTicker(watchServer)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.failed:
+			return s.why
+		case <-t.C:
+			if !s.srv.JetStreamEnabled() && ctx.Err() == nil {
+				s.fail(errors.New("jetstream was disabled"))
+			}
+		}
+	}
+}
+
+// WhyFailed says why the process must be started again; nil when it need not.
+func (s *Server) WhyFailed() error {
+	select {
+	case <-s.failed:
+		return s.why
+	default:
+		return nil
+	}
+}
+
+// WhyNotReady says why the server cannot take windows at this moment.
+func (s *Server) WhyNotReady() error {
+	if err := s.WhyFailed(); err != nil {
+		return err
+	}
+	return s.space.err()
+}
+
 // Close stops the server, after what it acked is on disk, and unlocks the data
 // directory. It may be called again.
 func (s *Server) Close() {
@@ -152,7 +213,14 @@ func (s *Server) Close() {
 
 // serverLog passes the server's warnings and errors on; what it notes and traces
 // is its own affair.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log  *slog.Logger
+	fail func(error)
+}
+
+// lost is how the server's log begins to tell that a stream takes no more writes,
+// and stays so: there is no other way to learn of it.
+const lost = "critical write error"
 
 func (l serverLog) say(level func(string, ...any), format string, v []any) {
 	level(strings.ToLower(fmt.Sprintf(format, v...)))
@@ -160,6 +228,11 @@ func (l serverLog) say(level func(string, ...any), format string, v []any) {
 func (l serverLog) Noticef(string, ...any)         {}
 func (l serverLog) Warnf(format string, v ...any)  { l.say(l.log.Warn, format, v) }
 func (l serverLog) Fatalf(format string, v ...any) { l.say(l.log.Error, format, v) }
-func (l serverLog) Errorf(format string, v ...any) { l.say(l.log.Error, format, v) }
-func (l serverLog) Debugf(string, ...any)          {}
-func (l serverLog) Tracef(string, ...any)          {}
+func (l serverLog) Errorf(format string, v ...any) {
+	l.say(l.log.Error, format, v)
+	if text := fmt.Sprintf(format, v...); strings.Contains(text, lost) {
+		l.fail(errors.New(text))
+	}
+}
+func (l serverLog) Debugf(string, ...any) {}
+func (l serverLog) Tracef(string, ...any) {}
