@@ -20,9 +20,6 @@ const (
 	// bytes each, which is rewritten twice a second while they are under way.
 	chunkSpan = 10 * time.Minute
 
-	// chunksPerDay bounds the chunks of a LedgerDay.
-	chunksPerDay = int(24 * time.Hour / chunkSpan)
-
 	// shortMessage is what is left of an error's text in a chunk that would not fit
 	// a message, in bytes.
 	shortMessage = 100
@@ -62,9 +59,6 @@ func (d dayID) exporterKey() string { return schemas.Token(d.namespace) + "." + 
 
 // key returns the key of a day's LedgerDay.
 func (d dayID) key() string { return dayPrefix + d.exporterKey() + "." + d.date() }
-
-// chunksKey selects the chunks of a day.
-func (d dayID) chunksKey() string { return windowPrefix + d.exporterKey() + "." + d.date() + ".*" }
 
 // key returns the key of a chunk: its day and the minute it starts at.
 func (c chunkID) key() string {

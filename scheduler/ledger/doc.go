@@ -20,7 +20,7 @@
 // without rows has none and is exported at once.
 //
 // A window failed when a message of it became a dead letter, until that went on:
-// its query was begun again, or gave other rows, or the window was exported after
+// it was put back, its query was begun again or gave other rows, or it was exported after
 // all. What a replay or backfill did to a window (events with a request) is kept
 // beside what the schedule's job did. It can make a window exported, and never
 // takes that away.

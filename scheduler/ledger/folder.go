@@ -167,13 +167,18 @@ func (f *Folder) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
 	s, err := f.cfg.Pipe.JS.Stream(ctx, schemas.EventsStream)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", schemas.EventsStream, err)
 	}
 	durable := durablePrefix + b.epoch
+	if _, err := s.Consumer(ctx, durable); errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if err := f.seed(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
 	consumer, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:       durable,
 		Description:   "folds events into the ledger",

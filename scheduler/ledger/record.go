@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -92,8 +93,12 @@ func applyCourse(c *wire.WindowCourse, e *wire.Event) {
 		}
 	case schemas.EventRetrying:
 		c.Retrying = later(c.Retrying, errorOf(e))
+		// What is tried again by itself failed in another way: this was a dead letter.
+		if e.Kind == string(pipe.KindPermanent) || e.Kind == string(pipe.KindPanic) {
+			c.PutBack = latest(c.PutBack, errorOf(e))
+		}
 	case schemas.EventFailed:
-		fail(c, errorOf(e))
+		c.Failures = latest(c.Failures, errorOf(e))
 	case schemas.EventDropped:
 		c.Dropped = later(c.Dropped, errorOf(e))
 	}
@@ -152,18 +157,19 @@ func applyExported(r *wire.RunRecord, e *wire.Event) {
 	}
 }
 
-// fail keeps the latest error of each stage and run.
-func fail(c *wire.WindowCourse, err *wire.WindowError) {
-	i, ok := slices.BinarySearchFunc(c.Failures, err, func(a, b *wire.WindowError) int {
+// latest adds an error to those of a window, of which each stage and run has its
+// latest.
+func latest(list []*wire.WindowError, err *wire.WindowError) []*wire.WindowError {
+	i, ok := slices.BinarySearchFunc(list, err, func(a, b *wire.WindowError) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Run, b.Run))
 	})
-	if !ok {
-		if len(c.Failures) < maxRuns*len(schemas.Stages) {
-			c.Failures = slices.Insert(c.Failures, i, err)
-		}
-		return
+	switch {
+	case ok:
+		list[i] = later(list[i], err)
+	case len(list) < maxRuns*len(schemas.Stages):
+		list = slices.Insert(list, i, err)
 	}
-	c.Failures[i] = later(c.Failures[i], err)
+	return list
 }
 
 func errorOf(e *wire.Event) *wire.WindowError {

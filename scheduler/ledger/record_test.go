@@ -49,10 +49,14 @@ func TestState(t *testing.T) {
 			"queried failed failed failed failed exported"},
 		"ErrSendQueriedAgain": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).event(0, queried, 3, b, rows(3, 1)),
 			"transformed failed transformed"},
-		"ErrDropped": {newStory("x").event(0, running, 1).event(0, failed, 2).event(0, dropped, 3).event(0, running, 4).event(0, queried, 5, a), "running failed failed running exported"},
-		"OKRetrying": {newStory("x").event(0, planned, 1).event(0, running, 2).event(0, retrying, 3).event(0, queried, 4, a), "planned running running exported"},
-		"OKReplay":   {newStory("x").export(0).event(0, planned, 60, request("r")).event(0, failed, 61, request("r")), "planned running queried transformed exported exported exported"},
-		"OKReplayed": {newStory("x").event(0, failed, 1).event(0, planned, 2, request("r")).event(0, running, 3, request("r")).event(0, queried, 4, request("r"), a).event(0, running, 5, request("s")), "failed failed failed exported exported"},
+		"ErrSendPutBack": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).
+			event(0, retrying, 3, a, because(sender, "retry", "x")).event(0, retrying, 4, a, because(sender, "permanent", "put back")).event(0, failed, 5, a, because(sender, "permanent", "x")),
+			"transformed failed failed transformed failed"},
+		"ErrQueryPutBack": {newStory("x").event(0, running, 1).event(0, failed, 2, because(schemas.Querier, "permanent", "x")).event(0, retrying, 3, because(schemas.Querier, "permanent", "x")), "running failed running"},
+		"ErrDropped":      {newStory("x").event(0, running, 1).event(0, failed, 2).event(0, dropped, 3).event(0, running, 4).event(0, queried, 5, a), "running failed failed running exported"},
+		"OKRetrying":      {newStory("x").event(0, planned, 1).event(0, running, 2).event(0, retrying, 3).event(0, queried, 4, a), "planned running running exported"},
+		"OKReplay":        {newStory("x").export(0).event(0, planned, 60, request("r")).event(0, failed, 61, request("r")), "planned running queried transformed exported exported exported"},
+		"OKReplayed":      {newStory("x").event(0, failed, 1).event(0, planned, 2, request("r")).event(0, running, 3, request("r")).event(0, queried, 4, request("r"), a).event(0, running, 5, request("s")), "failed failed failed exported exported"},
 		"OKOnlyReplay": {newStory("x").event(0, planned, 2, request("r")).event(0, failed, 3, request("r")).event(0, queried, 4, request("s"), a),
 			"planned failed exported"},
 		"OKNotYetKnown": {newStory("x").event(0, exported, 1, a, batch(0, 1)).event(0, transformed, 1, a, rows(1, 1)), "queried exported"},
@@ -152,7 +156,7 @@ func randomStory(r *rand.Rand) *story {
 				e.Message = "passed over"
 				return
 			case schemas.EventFailed, schemas.EventRetrying, schemas.EventDropped:
-				e.Stage, e.Message = string(stages[r.IntN(3)]), "no"
+				e.Stage, e.Message, e.Kind = string(stages[r.IntN(3)]), "no", []string{"permanent", "retry"}[r.IntN(2)]
 			}
 			e.Run = []string{"", "a", "b"}[r.IntN(3)]
 			e.Rows, e.Batches, e.Points = uint64(r.IntN(3)), uint64(r.IntN(3)), uint64(r.IntN(5))

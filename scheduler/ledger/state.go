@@ -138,6 +138,11 @@ func stateOf(c *wire.WindowCourse) (State, *wire.RunRecord, *wire.WindowError) {
 
 // overcome says whether what failed went on since: somebody decided to try again.
 func overcome(c *wire.WindowCourse, f *wire.WindowError) bool {
+	for _, b := range c.PutBack {
+		if b.Stage == f.Stage && b.Run == f.Run && b.AtUnixNano > f.AtUnixNano {
+			return true
+		}
+	}
 	if f.Run == "" {
 		return c.BegunUnixNano > f.AtUnixNano || c.QueriedUnixNano > f.AtUnixNano
 	}

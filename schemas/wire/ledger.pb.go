@@ -184,7 +184,9 @@ type WindowCourse struct {
 	// Dropped is the latest decision to leave it failed.
 	Dropped *WindowError `protobuf:"bytes,11,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Last is the time of the latest report.
-	LastUnixNano  int64 `protobuf:"varint,12,opt,name=last_unix_nano,json=lastUnixNano,proto3" json:"last_unix_nano,omitempty"`
+	LastUnixNano int64 `protobuf:"varint,12,opt,name=last_unix_nano,json=lastUnixNano,proto3" json:"last_unix_nano,omitempty"`
+	// Put back has, of each stage and run, when a dead letter last was.
+	PutBack       []*WindowError `protobuf:"bytes,13,rep,name=put_back,json=putBack,proto3" json:"put_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -301,6 +303,13 @@ func (x *WindowCourse) GetLastUnixNano() int64 {
 		return x.LastUnixNano
 	}
 	return 0
+}
+
+func (x *WindowCourse) GetPutBack() []*WindowError {
+	if x != nil {
+		return x.PutBack
+	}
+	return nil
 }
 
 // RunRecord is what became of the rows of one run of a window's query.
@@ -993,7 +1002,7 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"generation\x12\x1a\n" +
 	"\bexporter\x18\x04 \x01(\tR\bexporter\x127\n" +
 	"\bschedule\x18\x05 \x01(\v2\x1b.kusto2otlp.v1.WindowCourseR\bschedule\x125\n" +
-	"\areplays\x18\x06 \x03(\v2\x1b.kusto2otlp.v1.WindowCourseR\areplays\"\xfe\x03\n" +
+	"\areplays\x18\x06 \x03(\v2\x1b.kusto2otlp.v1.WindowCourseR\areplays\"\xb5\x04\n" +
 	"\fWindowCourse\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\tR\arequest\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12*\n" +
@@ -1007,7 +1016,8 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\bretrying\x18\n" +
 	" \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\bretrying\x124\n" +
 	"\adropped\x18\v \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\adropped\x12$\n" +
-	"\x0elast_unix_nano\x18\f \x01(\x03R\flastUnixNano\"\xe6\x03\n" +
+	"\x0elast_unix_nano\x18\f \x01(\x03R\flastUnixNano\x125\n" +
+	"\bput_back\x18\r \x03(\v2\x1a.kusto2otlp.v1.WindowErrorR\aputBack\"\xe6\x03\n" +
 	"\tRunRecord\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12*\n" +
 	"\x11queried_unix_nano\x18\x02 \x01(\x03R\x0fqueriedUnixNano\x12\x12\n" +
@@ -1115,21 +1125,22 @@ var file_kusto2otlp_v1_ledger_proto_depIdxs = []int32{
 	5,  // 4: kusto2otlp.v1.WindowCourse.failures:type_name -> kusto2otlp.v1.WindowError
 	5,  // 5: kusto2otlp.v1.WindowCourse.retrying:type_name -> kusto2otlp.v1.WindowError
 	5,  // 6: kusto2otlp.v1.WindowCourse.dropped:type_name -> kusto2otlp.v1.WindowError
-	10, // 7: kusto2otlp.v1.RunRecord.rejected:type_name -> kusto2otlp.v1.RunRecord.RejectedEntry
-	4,  // 8: kusto2otlp.v1.RunRecord.refused:type_name -> kusto2otlp.v1.BatchRefusal
-	7,  // 9: kusto2otlp.v1.LedgerDay.chunks:type_name -> kusto2otlp.v1.ChunkDigest
-	9,  // 10: kusto2otlp.v1.LedgerDay.skipped:type_name -> kusto2otlp.v1.SkippedRange
-	5,  // 11: kusto2otlp.v1.LedgerDay.last_error:type_name -> kusto2otlp.v1.WindowError
-	8,  // 12: kusto2otlp.v1.ChunkDigest.covered:type_name -> kusto2otlp.v1.Span
-	8,  // 13: kusto2otlp.v1.ChunkDigest.replayed:type_name -> kusto2otlp.v1.Span
-	11, // 14: kusto2otlp.v1.ChunkDigest.states:type_name -> kusto2otlp.v1.ChunkDigest.StatesEntry
-	8,  // 15: kusto2otlp.v1.ChunkDigest.failed_ranges:type_name -> kusto2otlp.v1.Span
-	8,  // 16: kusto2otlp.v1.ChunkDigest.dropped_ranges:type_name -> kusto2otlp.v1.Span
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	5,  // 7: kusto2otlp.v1.WindowCourse.put_back:type_name -> kusto2otlp.v1.WindowError
+	10, // 8: kusto2otlp.v1.RunRecord.rejected:type_name -> kusto2otlp.v1.RunRecord.RejectedEntry
+	4,  // 9: kusto2otlp.v1.RunRecord.refused:type_name -> kusto2otlp.v1.BatchRefusal
+	7,  // 10: kusto2otlp.v1.LedgerDay.chunks:type_name -> kusto2otlp.v1.ChunkDigest
+	9,  // 11: kusto2otlp.v1.LedgerDay.skipped:type_name -> kusto2otlp.v1.SkippedRange
+	5,  // 12: kusto2otlp.v1.LedgerDay.last_error:type_name -> kusto2otlp.v1.WindowError
+	8,  // 13: kusto2otlp.v1.ChunkDigest.covered:type_name -> kusto2otlp.v1.Span
+	8,  // 14: kusto2otlp.v1.ChunkDigest.replayed:type_name -> kusto2otlp.v1.Span
+	11, // 15: kusto2otlp.v1.ChunkDigest.states:type_name -> kusto2otlp.v1.ChunkDigest.StatesEntry
+	8,  // 16: kusto2otlp.v1.ChunkDigest.failed_ranges:type_name -> kusto2otlp.v1.Span
+	8,  // 17: kusto2otlp.v1.ChunkDigest.dropped_ranges:type_name -> kusto2otlp.v1.Span
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_kusto2otlp_v1_ledger_proto_init() }

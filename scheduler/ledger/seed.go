@@ -1,0 +1,107 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+// seed folds what a new bucket could not learn from the events, which are kept for a
+// few days only: the jobs that wait and the dead letters. Whoever finds the bucket
+// new does it, before the consumer is made that stands for the bucket being whole.
+func (f *Folder) seed(ctx context.Context, b *bucket) error {
+	for _, s := range []struct {
+		stream, filter string
+		event          func(*jetstream.RawStreamMsg) *wire.Event
+	}{
+		{schemas.JobsStream, "k2o.job.>", waitingJob},
+		{schemas.DeadStream, "k2o.dead.>", deadLetter},
+	} {
+		var events []*wire.Event
+		err := eachMessage(ctx, f.cfg.Pipe.JS, s.stream, s.filter, func(m *jetstream.RawStreamMsg) error {
+			if e := s.event(m); e != nil && validate(e) == nil {
+				events = append(events, e)
+			}
+			if len(events) < batchEvents {
+				return nil
+			}
+			err := f.fold(ctx, b, events)
+			events = events[:0]
+			return err
+		})
+		if err == nil {
+			err = f.fold(ctx, b, events)
+		}
+		if err != nil {
+			return fmt.Errorf("fold what is in stream %s: %w", s.stream, err)
+		}
+	}
+	return nil
+}
+
+// eachMessage calls see with the messages of a stream that the filter selects, those
+// that were there at the start. A consumer of one's own a work queue does not allow.
+func eachMessage(ctx context.Context, js jetstream.JetStream, name, filter string, see func(*jetstream.RawStreamMsg) error) error {
+	s, err := js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	state := s.CachedInfo().State
+	for seq := max(state.FirstSeq, 1); seq <= state.LastSeq; seq++ {
+		op, cancel := context.WithTimeout(ctx, opTimeout)
+		m, err := s.GetMsg(op, seq, jetstream.WithGetMsgSubject(filter))
+		cancel()
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := see(m); err != nil {
+			return err
+		}
+		seq = m.Sequence
+	}
+	return nil
+}
+
+// waitingJob is the planned event of a job; nil of what is none.
+func waitingJob(m *jetstream.RawStreamMsg) *wire.Event {
+	return eventOf(m, schemas.Scheduler, schemas.EventPlanned, m.Time)
+}
+
+// deadLetter is the failed event of a dead letter.
+func deadLetter(m *jetstream.RawStreamMsg) *wire.Event {
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(schemas.HeaderDeadAt))
+	if err != nil {
+		at = m.Time
+	}
+	e := eventOf(m, schemas.Stage(m.Header.Get(schemas.HeaderDeadStage)), schemas.EventFailed, at)
+	if e != nil {
+		e.Kind, e.Message = m.Header.Get(schemas.HeaderDeadKind), m.Header.Get(schemas.HeaderDeadReason)
+	}
+	return e
+}
+
+func eventOf(m *jetstream.RawStreamMsg, stage schemas.Stage, kind schemas.EventType, at time.Time) *wire.Event {
+	id, err := schemas.ParseWindowID(m.Header.Get(schemas.HeaderWindow))
+	if err != nil {
+		return nil
+	}
+	return &wire.Event{
+		Type: string(kind), Stage: string(stage), AtUnixNano: at.UnixNano(),
+		Window: id.String(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
+		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
+		Lane: m.Header.Get(schemas.HeaderLane), Request: m.Header.Get(schemas.HeaderRequest),
+		Run: m.Header.Get(schemas.HeaderRun), Exporter: m.Header.Get(schemas.HeaderExporter),
+	}
+}
