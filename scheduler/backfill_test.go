@@ -252,8 +252,11 @@ func TestBackfill(t *testing.T) {
 		s.until("may", func(state request.State) bool { return state.Issued == 1 })
 		// Another has a newer version of the file: its spec is the one from now on.
 		s.clock.advance(10 * time.Minute)
-		s.start(nil, backfilled(1, "interval: 10m")).settle()
+		r := s.start(nil, spec("a", "interval: 10m"))
+		r.settle()
 		close(hold)
+		s.until("may", func(state request.State) bool { return state.Exported == 1 })
+		r.declare(backfilled(1, "interval: 10m"))
 		s.done("may")
 		require.Equal(t, []string{"09:00:00/09:01:00#1", "09:01:00/09:10:00#2", "09:10:00/09:20:00#2", "09:20:00/09:30:00#2",
 			"09:30:00/09:40:00#2", "09:40:00/09:50:00#2", "09:50:00/10:00:00#2"}, a.windows())
