@@ -140,7 +140,7 @@ func target(cfg *config.Config, namespace, name string, rc *replay.Config) error
 	}
 	err := fmt.Errorf("no file of resources.files declares a valid MetricsExporter %s/%s", namespace, name)
 	for _, p := range problems {
-		err = fmt.Errorf("%w\n%s", err, p)
+		err = fmt.Errorf("%w\n%w", err, p)
 	}
 	return err
 }
