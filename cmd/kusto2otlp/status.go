@@ -39,8 +39,8 @@ nothing went wrong since.
 
 With --check the exit code is 1 when one is failing or, with --max-lag, lags by
 more: for cron jobs and probes. Choose --max-lag longer than the longest interval.
-A MetricsExporter that is suspended is not expected to keep up, and one whose file
-is gone is checked only when it is named.`,
+A MetricsExporter that is suspended is not expected to keep up, and one that none
+of resources.files has any more is checked only when it is named.`,
 		Example: `  kusto2otlp status
   kusto2otlp status monitoring/service-response-times -o json
   kusto2otlp status --check --max-lag 10m`,
@@ -93,7 +93,7 @@ type status struct {
 	ledger.Summary
 	bytes     uint64
 	suspended bool
-	gone      bool // no file has it any more
+	gone      bool // no file has it any more, and nothing of it waits
 }
 
 func (s status) key() string { return s.Namespace + "/" + s.Name }
@@ -142,7 +142,7 @@ func describe(ctx context.Context, p *pipe.Pipe, cfg *config.Config, summaries [
 	for i, s := range summaries {
 		list[i] = status{Summary: s, bytes: sizes.Bytes(s)}
 		d, ok := declared[list[i].key()]
-		list[i].gone = tells && !ok
+		list[i].gone = tells && !ok && s.Waiting() == 0
 		list[i].suspended = ok && d.MetricsExporter.Spec.Suspend
 	}
 	return list, nil

@@ -220,6 +220,37 @@ func TestStatusRebuilt(t *testing.T) {
 	require.Equal(t, before, after[:len(before)])
 }
 
+func TestCheckStatus(t *testing.T) {
+	late := ledger.Summary{Namespace: "ns", Name: "late", Lag: time.Hour}
+	failing := ledger.Summary{Namespace: "ns", Name: "failing", Failing: true, FailedInARow: 4,
+		LastError: &ledger.Error{Stage: schemas.Querier, Message: "no such table"}}
+	const tooLate = "ns/late lags by 1h, more than --max-lag 10m"
+	const fails = `ns/failing is failing: 4 windows in a row failed, the last error is "querier: no such table"`
+	for name, tt := range map[string]struct {
+		list   []status
+		name   string
+		maxLag time.Duration
+		want   string
+	}{
+		"OKNone":      {},
+		"OKNoMaxLag":  {list: []status{{Summary: late}}},
+		"OKSuspended": {list: []status{{Summary: late, suspended: true}}, maxLag: 10 * time.Minute},
+		"OKGone":      {list: []status{{Summary: late, gone: true}, {Summary: failing, gone: true}}, maxLag: 10 * time.Minute},
+		"ErrGone":     {list: []status{{Summary: failing, gone: true}}, name: "ns/failing", want: fails},
+		"ErrBoth":     {list: []status{{Summary: late}, {Summary: failing}}, maxLag: 10 * time.Minute, want: tooLate + "\n" + fails},
+		"OKJust":      {list: []status{{Summary: late}}, maxLag: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkStatus(tt.list, tt.name, tt.maxLag)
+			if tt.want == "" {
+				require.NoError(t, err)
+			} else {
+				require.EqualError(t, err, tt.want)
+			}
+		})
+	}
+}
+
 func keysOf(m map[string]any) []string {
 	var keys []string
 	for k := range m {

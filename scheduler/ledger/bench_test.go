@@ -27,12 +27,12 @@ func BenchmarkFold(b *testing.B) {
 	f.stop(b)
 }
 
-// TestThousands is an hour of windows of a second, and three folders.
+// TestThousands is half an hour of windows of a second, and three folders.
 func TestThousands(t *testing.T) {
 	p := pipetest.MustOpen(t)
 	s := newStory("x")
 	s.length = time.Second
-	const windows = 3600
+	const windows = 1800
 	for n := range windows {
 		s.export(n)
 	}
