@@ -164,6 +164,18 @@ func TestBreakerProbes(t *testing.T) {
 			require.False(t, w.log[len(w.log)-1].first, "it is one outage")
 		})
 	})
+	t.Run("OKNotBesideWhatIsUnderWay", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.queue(100)
+			late := w.take()[0]
+			w.break5(t)
+			time.Sleep(time.Minute)
+			require.Empty(t, w.take(), "a request that began before is as good as a probe")
+			require.True(t, w.done(late, errDown))
+			require.Equal(t, []uint64{5}, sequences(w.take()))
+		})
+	})
 	t.Run("OKTurnsAmongMetricsExporters", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWard(t)
