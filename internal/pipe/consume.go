@@ -148,8 +148,8 @@ func (c *consumer) create(ctx context.Context) error {
 		MaxAckPending: c.MaxAckPending,
 	}
 	for attempt := uint64(1); ; attempt++ {
-		try, cancel := context.WithTimeout(ctx, publishTimeout)
-		cons, err := c.p.JS.CreateOrUpdateConsumer(try, c.Stream, cfg)
+		try, cancel := context.WithTimeout(ctx, askTimeout(attempt))
+		cons, err := c.p.createOrUpdateConsumer(try, c.Stream, cfg)
 		cancel()
 		if err == nil {
 			c.cons = cons
@@ -166,6 +166,30 @@ func (c *consumer) create(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// createOrUpdateConsumer changes nothing where nothing is to be changed, as
+// createOrUpdateStream does.
+func (p *Pipe) createOrUpdateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	cons, err := p.JS.Consumer(ctx, stream, cfg.Durable)
+	if err == nil && sameConsumer(cons.CachedInfo().Config, cfg) {
+		return cons, nil
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, err
+	}
+	return p.JS.CreateOrUpdateConsumer(ctx, stream, cfg)
+}
+
+func sameConsumer(is, want jetstream.ConsumerConfig) bool {
+	return is.FilterSubject == want.FilterSubject &&
+		len(is.FilterSubjects) == 0 &&
+		is.AckPolicy == want.AckPolicy &&
+		is.DeliverPolicy == want.DeliverPolicy &&
+		is.AckWait == want.AckWait &&
+		is.MaxDeliver == want.MaxDeliver &&
+		is.MaxAckPending == want.MaxAckPending &&
+		len(is.BackOff) == 0
 }
 
 // run is one worker: it fetches one message, handles it and acks it. One at a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -88,8 +89,8 @@ func (p *Pipe) EnsureStreams(ctx context.Context, exporters []ExporterStream) er
 
 func (p *Pipe) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	for attempt := uint64(1); ; attempt++ {
-		try, cancel := context.WithTimeout(ctx, publishTimeout)
-		_, err := p.JS.CreateOrUpdateStream(try, cfg)
+		try, cancel := context.WithTimeout(ctx, askTimeout(attempt))
+		err := p.createOrUpdateStream(try, cfg)
 		cancel()
 		if err == nil {
 			return nil
@@ -105,6 +106,49 @@ func (p *Pipe) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 			return err
 		}
 	}
+}
+
+// createOrUpdateStream changes nothing where nothing is to be changed: of several
+// processes that start at once and ask a cluster for the same change, most get no
+// answer.
+func (p *Pipe) createOrUpdateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	s, err := p.JS.Stream(ctx, cfg.Name)
+	if err == nil && sameStream(s.CachedInfo().Config, cfg) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	_, err = p.JS.CreateOrUpdateStream(ctx, cfg)
+	return err
+}
+
+// sameStream says whether a stream is already as it is wanted. What is not wanted in
+// particular, the server fills in.
+func sameStream(is, want jetstream.StreamConfig) bool {
+	unlimited := func(n int64) int64 { return max(n, 0) } // the server says -1
+	if want.Duplicates == 0 {
+		want.Duplicates = is.Duplicates
+	}
+	return is.Description == want.Description &&
+		slices.Equal(is.Subjects, want.Subjects) &&
+		is.Retention == want.Retention &&
+		is.Discard == want.Discard &&
+		is.Storage == want.Storage &&
+		is.Replicas == want.Replicas &&
+		is.MaxAge == want.MaxAge &&
+		is.Duplicates == want.Duplicates &&
+		unlimited(is.MaxBytes) == unlimited(want.MaxBytes) &&
+		unlimited(is.MaxMsgsPerSubject) == unlimited(want.MaxMsgsPerSubject) &&
+		is.AllowDirect == want.AllowDirect &&
+		is.AllowAtomicPublish == want.AllowAtomicPublish
+}
+
+// askTimeout bounds one request to JetStream about streams and consumers. An answer
+// that is lost is lost for good, and to ask again costs little.
+func askTimeout(attempt uint64) time.Duration {
+	const first = 2 * time.Second
+	return min(first<<min(attempt-1, 8), publishTimeout)
 }
 
 // refused says whether JetStream will never do what it was asked, other than one
