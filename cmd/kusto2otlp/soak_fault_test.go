@@ -42,6 +42,9 @@ func between(r *rand.Rand, from, to time.Duration) time.Duration {
 
 // pause waits, and says whether ctx still goes on.
 func pause(ctx context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -53,7 +53,7 @@ type soak struct {
 // everything that can fail does, at random: afterwards every window's points are at
 // the endpoint exactly as the rows give them, and the ledger says so.
 func TestSoak(t *testing.T) {
-	lasting, long := 17*time.Second, false
+	lasting, long := 12*time.Second, false
 	if testing.Short() {
 		lasting = 6 * time.Second
 	}
@@ -231,13 +231,13 @@ func (s *soak) trouble(seed uint64, lasting time.Duration, long bool) {
 			s.again(p)
 		}
 	})
-	if lasting > 15*time.Second {
-		// Longer than a lease; the short test has time for one.
-		t.every(0, max(0, lasting-17*time.Second)/8, func(r *rand.Rand) {
+	if long || !testing.Short() {
+		// Longer than a lease, which the short test has time for once.
+		t.every(0, lasting/8, func(r *rand.Rand) {
 			p := s.stages[r.IntN(len(s.stages))]
 			p.freeze()
 			s.counts.freezes.Add(1)
-			pause(ctx, between(r, 15500*time.Millisecond, 18*time.Second))
+			pause(s.Context(), between(r, 15500*time.Millisecond, 18*time.Second))
 			p.thaw()
 		})
 	}
