@@ -47,6 +47,8 @@ func TestState(t *testing.T) {
 		"ErrSend": {newStory("x").event(0, queried, 1, a, rows(3, 2)).event(0, failed, 2, a, because(sender, "permanent", "x")).event(0, transformed, 3, a, rows(3, 2)).
 			event(0, exported, 4, a, batch(1, 1)).event(0, running, 5).event(0, exported, 6, a, batch(0, 2)),
 			"queried failed failed failed failed exported"},
+		"ErrSendAfterOther": {newStory("x").event(0, queried, 1, b, rows(3, 1)).event(0, transformed, 2, a, rows(3, 1)).event(0, failed, 3, a, because(sender, "permanent", "x")),
+			"queried transformed failed"},
 		"ErrSendQueriedAgain": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).event(0, queried, 3, b, rows(3, 1)),
 			"transformed failed transformed"},
 		"ErrSendPutBack": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).
