@@ -45,7 +45,7 @@ func (b *bulk) readyz(t *testing.T) (status int, body string) {
 func TestDiskNearlyFull(t *testing.T) {
 	const windows = 300
 	dir := mustMount(t, "64m")
-	b := mustBulk(t, bulkConfig{dir: filepath.Join(dir, "data"), rows: 5000, clusters: []string{"one"}, exporters: map[string]string{"prom": ""}})
+	b := mustBulk(t, bulkConfig{dir: filepath.Join(dir, "data"), rows: 1000, clusters: []string{"one"}, exporters: map[string]string{"prom": ""}})
 	status, _ := b.readyz(t)
 	require.Equal(t, http.StatusOK, status)
 	b.endpoint.SetOutage("prom", &otlp.Response{Status: http.StatusServiceUnavailable})
@@ -74,7 +74,7 @@ func TestDiskNearlyFull(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	const windows = 60
 	dir := mustMount(t, "64m")
-	b := mustBulk(t, bulkConfig{dir: filepath.Join(dir, "data"), rows: 5000, clusters: []string{"one"}, exporters: map[string]string{"prom": ""}})
+	b := mustBulk(t, bulkConfig{dir: filepath.Join(dir, "data"), rows: 1000, clusters: []string{"one"}, exporters: map[string]string{"prom": ""}})
 	b.endpoint.SetOutage("prom", &otlp.Response{Status: http.StatusServiceUnavailable})
 	for n := range windows / 2 {
 		b.issue(t, "one", "prom", "m", n)

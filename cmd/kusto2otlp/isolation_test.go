@@ -52,6 +52,9 @@ type bulk struct {
 	more     chan struct{} // closed and made anew with each arrival
 }
 
+// padding makes points large, so that few of them fill a stream.
+var padding = strings.Repeat("x", 150)
+
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // bulkConfig is what the tests vary.
@@ -142,7 +145,7 @@ func (b *bulk) query(_ context.Context, r *sandbox.Request) (*sandbox.Result, er
 	}
 	t := table.New("PrimaryResult", table.Schema{{Name: "value", Type: table.Real}, {Name: "label", Type: table.String}, {Name: "at", Type: table.DateTime}}, b.rows)
 	for i := range b.rows {
-		if err := t.AppendRow(float64(i), fmt.Sprintf("series %d", i), start); err != nil {
+		if err := t.AppendRow(float64(i), fmt.Sprintf("series %d %s", i, padding), start); err != nil {
 			return nil, err
 		}
 	}
@@ -315,7 +318,7 @@ func unchanged(t *testing.T, baseline, now time.Duration) {
 // alone for its windows once its high-water mark is passed, all of them are still
 // there, and when it is back they arrive, oldest first and a few at a time.
 func TestDeadExporter(t *testing.T) {
-	const windows, rows = 60, 5000
+	const windows, rows = 90, 1000
 	b := mustBulk(t, bulkConfig{rows: rows, clusters: []string{"one"}, exporters: map[string]string{"dead": ", maxBacklogBytes: 8MiB", "well": ""}})
 	baseline := b.exports(t, "one", "well", "good", 0, 30)
 
@@ -335,7 +338,7 @@ func TestDeadExporter(t *testing.T) {
 	require.Equal(t, queried, b.queried("late"), "Kusto is not asked for windows that cannot be sent")
 	waiting := b.stored(t, schemas.JobsStream, jobs)
 	require.Equal(t, windows, queried+waiting, "those that were not queried wait as jobs")
-	require.Greater(t, waiting, windows/4)
+	require.Greater(t, waiting, windows/6)
 	backlog, err := b.pipe.Backlog(t.Context(), "dead")
 	require.NoError(t, err)
 	require.Less(t, backlog.Bytes, uint64(16<<20), "the stream has room for what was under way")
