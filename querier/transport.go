@@ -8,11 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 )
 
 // maxErrorBody bounds what is read of an answer that is an error.
@@ -89,7 +90,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	x.mu.Lock()
-	x.status, x.retryAfter, x.body = resp.StatusCode, retryAfter(resp.Header, t.now()), body
+	x.status, x.body = resp.StatusCode, body
+	x.retryAfter = -1 // none
+	if d, ok := pipe.RetryAfterHeader(resp.Header, t.now()); ok {
+		x.retryAfter = d
+	}
 	x.mu.Unlock()
 	return resp, nil
 }
@@ -99,24 +104,6 @@ func (t *transport) CloseIdleConnections() {
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
-}
-
-// retryAfter reads the header Retry-After, in seconds or as a date; -1 if it is
-// not there or makes no sense.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := h.Get("Retry-After")
-	if n, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return -1
-	}
-	// By the server's clock, where it tells: ours may differ.
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
-	return max(at.Sub(now), 0)
 }
 
 // gunzips are kept, since each has a window and tables of some 40 KiB.

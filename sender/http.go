@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -167,7 +166,7 @@ func (c *httpClient) accepted(resp *http.Response, answer []byte) (rejected int6
 // refused turns an answer that is no success into an error of the right kind.
 func (c *httpClient) refused(resp *http.Response, answer []byte) error {
 	err := fmt.Errorf("the endpoint answered %s: %s", resp.Status, c.message(resp, answer))
-	if delay, ok := retryAfter(resp.Header.Get("Retry-After"), c.now()); ok && retryable(resp.StatusCode) {
+	if delay, ok := pipe.RetryAfterHeader(resp.Header, c.now()); ok && retryable(resp.StatusCode) {
 		return pipe.RetryAfter(err, delay)
 	}
 	if retryable(resp.StatusCode) {
@@ -189,21 +188,6 @@ func retryable(code int) bool {
 		return true
 	}
 	return code/100 == 3
-}
-
-// retryAfter reads the header's two forms, seconds and an HTTP date.
-// https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-func retryAfter(value string, now time.Time) (time.Duration, bool) {
-	if value == "" {
-		return 0, false
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0), true
-	}
-	return 0, false
 }
 
 // message returns what the endpoint said: the text of a protobuf Status, or the

@@ -24,6 +24,10 @@ const (
 	// fetchWait is how long one request for a message waits at the server.
 	fetchWait = 30 * time.Second
 
+	// fetchHeartbeat is how often a server says that it still has the request; without
+	// two of them the consumer is looked after.
+	fetchHeartbeat = 3 * time.Second
+
 	// minBackoff is the first wait between two attempts, before jitter.
 	minBackoff = 500 * time.Millisecond
 
@@ -225,7 +229,7 @@ func (c *consumer) run(ctx, work context.Context) {
 func (c *consumer) fetch(ctx context.Context) (jetstream.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()
-	batch, err := c.current().Fetch(1, jetstream.FetchContext(ctx))
+	batch, err := c.current().Fetch(1, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(fetchHeartbeat))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package pipe
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,13 +51,14 @@ func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, even
 	if err != nil {
 		return nil
 	}
+	batch, _ := strconv.ParseUint(m.Header.Get(schemas.HeaderBatch), 10, 64) // 0 where it is no OTLP batch
 	return p.Event(ctx, &wire.Event{
 		Type: string(event), Stage: string(stage), AtUnixNano: time.Now().UnixNano(),
 		Window: m.Window(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
 		Lane: m.Header.Get(schemas.HeaderLane), Request: m.Header.Get(schemas.HeaderRequest),
 		Run: m.Header.Get(schemas.HeaderRun), Exporter: m.Header.Get(schemas.HeaderExporter),
-		Attempt: m.Attempt, Kind: string(kind), Message: oneLine(cause),
+		Attempt: m.Attempt, Batch: batch, Kind: string(kind), Message: oneLine(cause),
 	})
 }
 
