@@ -136,6 +136,7 @@ func TestSendRefused(t *testing.T) {
 				if tt.retryAfter != "" {
 					w.Header().Set("Retry-After", tt.retryAfter)
 				}
+				w.Header().Set("Date", "Thu, 01 Jan 2026 00:00:00 GMT") // its clock counts, not ours
 				w.Header().Set("Location", "/elsewhere")
 				w.Header().Set("Content-Type", "text/plain")
 				w.WriteHeader(tt.code)
