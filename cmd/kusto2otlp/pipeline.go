@@ -115,9 +115,11 @@ func openPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stag
 	for i, k := range cfg.Kusto {
 		clusters[i] = k.Name
 	}
+	// It is for a warning alone, and no reason not to start: a cluster that changes
+	// its leader answers nobody for a moment.
 	strays, err := p.pipe.Strays(ctx, clusters, cfg.ExporterNames())
 	if err != nil {
-		return nil, err
+		log.Warn("could not look for what waits for a name that the configuration does not have", "error", err)
 	}
 	for _, s := range strays {
 		log.Warn("nobody will take up what waits for a name that the configuration does not have", "what", s)
