@@ -41,6 +41,10 @@ race: kql ## Run every test with the race detector
 	@# The JavaScript engine is a machine translation of C: with race checks in it, it is hundreds of times slower.
 	@go test -race -short -tags fastparser -gcflags='modernc.org/...=-race=false' -timeout 25m ./...
 
+.PHONY: soak
+soak: kql ## Kill, freeze and cut everything off at random, and count; SOAK_FOR=10m, SOAK_SEED=1
+	@SOAK_FOR=$(or $(SOAK_FOR),5m) go test -run '^TestSoak$$' -count 1 -v -timeout 24h ./cmd/kusto2otlp
+
 .PHONY: bench
 bench: kql ## Run the benchmarks that README quotes
 	@go test -run '^$$' -bench . -benchmem ./querier/... ./transformer ./cmd/kusto2otlp
