@@ -25,6 +25,39 @@ type cursor struct {
 	next       time.Time // zero: no window was ever issued
 	generation uint64
 	hash       []byte
+	began      time.Time        // start of the generation's first window; zero: not known
+	skipped    []schemas.Window // the last ranges that were passed over
+}
+
+// maxSkipped bounds the ranges that a cursor names.
+const maxSkipped = 16
+
+// encode returns the cursor as it is stored.
+func (c cursor) encode() ([]byte, error) {
+	m := &wire.Cursor{NextUnixNano: c.next.UnixNano(), Generation: c.generation, SpecHash: c.hash}
+	if !c.began.IsZero() {
+		m.BeganUnixNano = c.began.UnixNano()
+	}
+	for _, s := range c.skipped[max(0, len(c.skipped)-maxSkipped):] {
+		m.Skipped = append(m.Skipped, &wire.TimeRange{StartUnixNano: s.Start.UnixNano(), EndUnixNano: s.End.UnixNano()})
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode cursor: %w", err)
+	}
+	return data, nil
+}
+
+func newCursor(seq uint64, m *wire.Cursor) cursor {
+	at := func(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }
+	c := cursor{seq: seq, next: at(m.NextUnixNano), generation: m.Generation, hash: m.SpecHash}
+	if m.BeganUnixNano != 0 {
+		c.began = at(m.BeganUnixNano)
+	}
+	for _, s := range m.Skipped {
+		c.skipped = append(c.skipped, schemas.Window{Start: at(s.StartUnixNano), End: at(s.EndUnixNano)})
+	}
+	return c
 }
 
 // errConflict says that the cursor is not the one that was read: another
@@ -43,6 +76,11 @@ type jobStore struct {
 // errConflict if it is not. After any other error the batch may be stored, or
 // may come to be.
 func (s *jobStore) advance(ctx context.Context, t *target, from, to cursor, jobs []*wire.WindowJob) (cursor, error) {
+	return s.advanceOn(ctx, schemas.CursorSubject(t.namespace, t.name), t, from, to, jobs)
+}
+
+// advanceOn is advance, of the cursor on a subject.
+func (s *jobStore) advanceOn(ctx context.Context, subject string, t *target, from, to cursor, jobs []*wire.WindowJob) (cursor, error) {
 	messages := make([]*nats.Msg, 0, len(jobs)+1)
 	for _, job := range jobs {
 		data, err := proto.Marshal(job)
@@ -58,14 +96,14 @@ func (s *jobStore) advance(ctx context.Context, t *target, from, to cursor, jobs
 		m.Header.Set(schemas.HeaderVersion, strconv.Itoa(schemas.Version))
 		messages = append(messages, m)
 	}
-	data, err := proto.Marshal(&wire.Cursor{NextUnixNano: to.next.UnixNano(), Generation: to.generation, SpecHash: to.hash})
+	data, err := to.encode()
 	if err != nil {
-		return from, fmt.Errorf("encode cursor: %w", err)
+		return from, err
 	}
 	// Last, so that the batch's ack tells its sequence, and its place in the batch
 	// how many jobs come before it.
 	messages = append(messages, &nats.Msg{
-		Subject: schemas.CursorSubject(t.namespace, t.name),
+		Subject: subject,
 		Header: nats.Header{
 			schemas.HeaderVersion:               {strconv.Itoa(schemas.Version)},
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(from.seq, 10)},
@@ -94,7 +132,11 @@ func conflict(err error) error {
 // read returns the cursor, its zero value when there is none, and those jobs
 // issued together with it that nobody has handled yet.
 func (s *jobStore) read(ctx context.Context, t *target) (cursor, []storedJob, error) {
-	subject := schemas.CursorSubject(t.namespace, t.name)
+	return s.readOn(ctx, schemas.CursorSubject(t.namespace, t.name))
+}
+
+// readOn is read, of the cursor on a subject.
+func (s *jobStore) readOn(ctx context.Context, subject string) (cursor, []storedJob, error) {
 	m, err := s.get(ctx, pipe.GetRequest{LastBySubject: subject})
 	if err != nil || m == nil {
 		return cursor{}, nil, err
@@ -113,7 +155,7 @@ func (s *jobStore) read(ctx context.Context, t *target) (cursor, []storedJob, er
 	if err != nil {
 		return cursor{}, nil, err
 	}
-	return cursor{m.Sequence, time.Unix(0, c.NextUnixNano).UTC(), c.Generation, c.SpecHash}, jobs, nil
+	return newCursor(m.Sequence, &c), jobs, nil
 }
 
 // A storedJob is a window job and when the stream took it.

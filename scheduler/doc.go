@@ -63,6 +63,15 @@
 // maxInFlight of them at most, however far the events lag behind: a window is only
 // taken off when its end was reported.
 //
+// # Looking at windows again
+//
+// A MetricsExporter that reconciles has a second cursor, of the windows that were
+// looked at again. It follows the first at a distance and moves in the same way, with
+// its jobs in one atomic batch, so what is said above of crashes and of several
+// schedulers is true of it too. The first cursor tells it where its generation began
+// and which ranges were passed over: no window is looked at again that was not issued,
+// or was with another spec.
+//
 // # Clocks
 //
 // No window is issued before its end by this process's clock. When the clock is

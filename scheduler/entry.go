@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -59,6 +60,8 @@ type entry struct {
 	failures   uint64 // in a row
 	ahead      bool   // the cursor is ahead of the clock
 	catchingUp bool
+
+	late late
 }
 
 // retarget takes over the version that is wanted.
@@ -79,7 +82,10 @@ func (s *Scheduler) step(ctx context.Context, e *entry, now time.Time) (at time.
 			break
 		}
 	}
-	return at, err
+	if err != nil {
+		return at, err
+	}
+	return earlier(at, s.lookAgain(ctx, e, now)), nil
 }
 
 func (s *Scheduler) try(ctx context.Context, e *entry, now time.Time) (time.Time, error) {
@@ -115,9 +121,18 @@ func (s *Scheduler) try(ctx context.Context, e *entry, now time.Time) (time.Time
 		return next, nil
 	}
 
-	to := cursor{next: plan.Next, generation: from.generation, hash: t.hash}
+	to := cursor{next: plan.Next, generation: from.generation, hash: t.hash, began: from.began, skipped: from.skipped}
+	if s := plan.Skipped; s.Count > 0 {
+		to.skipped = append(slices.Clip(to.skipped), s.Window)
+	}
 	if differs {
 		to.generation++
+		if to.began = from.next; from.next.IsZero() {
+			to.began = plan.Next
+			if len(plan.Windows) > 0 {
+				to.began = plan.Windows[0].Start
+			}
+		}
 	}
 	if s := plan.Skipped; s.Count > 0 {
 		log.Warn("windows are skipped: they were due too long ago", "start", s.Start, "end", s.End, "windows", s.Count)

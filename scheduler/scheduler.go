@@ -57,6 +57,11 @@ const (
 	pointIssued   point = "after jobs were issued"
 	pointReport   point = "before planned windows are reported"
 	pointReported point = "after planned windows were reported"
+
+	pointLateRead     point = "before the cursor of reconciliation is read"
+	pointLateIssue    point = "before windows are issued again"
+	pointLateIssued   point = "after windows were issued again"
+	pointLateReported point = "after windows issued again were reported"
 )
 
 func (s *Scheduler) at(p point) error {

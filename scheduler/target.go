@@ -32,6 +32,7 @@ type target struct {
 	spec            []byte // as jobs carry it
 	hash            []byte
 	backfill        *schemas.Backfill // nil: none
+	reconcile       schemas.Reconcile // no window is looked at again when After is 0
 }
 
 func newTarget(d resource.Document, cluster string) (*target, error) {
@@ -41,6 +42,9 @@ func newTarget(d resource.Document, cluster string) (*target, error) {
 		exporter: m.Spec.Exporter, cluster: cluster,
 		grid: d.Grid, delay: m.Spec.IngestionDelay.Duration,
 		backfill: m.Spec.Backfill,
+	}
+	if m.Spec.Reconcile != nil {
+		t.reconcile = *m.Spec.Reconcile
 	}
 	var err error
 	if t.spec, err = json.Marshal(m.Spec); err == nil {

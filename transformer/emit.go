@@ -4,6 +4,9 @@ import "fmt"
 
 // encode makes the loaded batch's points into OTLP batches.
 func (r *windowRun) encode() error {
+	if r.w.keep != nil {
+		r.work.retain(r.w.keep)
+	}
 	index := r.work.order.sort(len(r.work.appeared))
 	// Equal parts, and no small rest.
 	parts := (len(index) + r.maxPoints - 1) / r.maxPoints

@@ -63,6 +63,7 @@ func New(cfg Config) (*Stage, error) {
 	}
 	cfg.Logger = cfg.Logger.With("stage", string(schemas.Transformer))
 	s := &Stage{cfg: cfg}
+	m := &memory{}
 	for _, e := range cfg.Exporters {
 		t, err := NewTransformer(e.Output)
 		if err != nil {
@@ -73,8 +74,9 @@ func New(cfg Config) (*Stage, error) {
 				cfg: &s.cfg, exporter: e.Name, lane: lane, transformer: t,
 				// A large window takes tens of megabytes: one at a time. Each exporter and lane
 				// has its own turn, so that nobody waits for one whose stream is full.
-				large: make(chan struct{}, 1),
-				log:   cfg.Logger.With("exporter", e.Name),
+				large:  make(chan struct{}, 1),
+				memory: m,
+				log:    cfg.Logger.With("exporter", e.Name),
 			})
 		}
 	}

@@ -22,6 +22,10 @@ type Window struct {
 	// is called twice for each, in order; the bytes must stay as they are until the
 	// next call.
 	Batch func(n int) ([]byte, error)
+
+	// keep, where set, is asked of every point, after duplicates are left out, whether
+	// it leaves.
+	keep func(pointRecord) bool
 }
 
 // Batch is one OTLP batch.
@@ -40,6 +44,9 @@ type Result struct {
 	// Rejected counts what gave no point: Rows times the value columns is Points plus
 	// its total.
 	Rejected Rejected
+	// Unchanged points were exported before as they are; Vanished ones were, and gave
+	// no row any more. Only a reconciliation has them: its Unchanged count with Points.
+	Unchanged, Vanished uint64
 }
 
 // Window transforms a window and passes its OTLP batches to emit, one after the

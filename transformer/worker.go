@@ -33,6 +33,7 @@ type worker struct {
 	lane        schemas.Lane
 	transformer *Transformer
 	large       chan struct{} // held while a large window is worked on
+	memory      *memory
 	log         *slog.Logger
 }
 
@@ -67,15 +68,30 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) error {
 
 // transform publishes a window's OTLP batches and returns when all are stored.
 func (w *worker) transform(ctx context.Context, v *visible) (*Result, error) {
-	publisher := w.cfg.Pipe.Publisher()
-	result, err := w.transformer.Window(Window{
-		Spec: v.spec, Start: schemas.JobWindow(v.Job).Start,
-		Rows: v.Rows, Batches: v.batches, Batch: w.source(ctx, v),
-	}, func(b Batch) error { return publisher.Add(ctx, w.outgoing(v, b)) })
+	reconciliation, err := w.reconcile(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	return result, publisher.Flush(ctx)
+	publisher := w.cfg.Pipe.Publisher()
+	window := Window{
+		Spec: v.spec, Start: schemas.JobWindow(v.Job).Start,
+		Rows: v.Rows, Batches: v.batches, Batch: w.source(ctx, v),
+	}
+	if reconciliation != nil {
+		window.keep = reconciliation.keep
+	}
+	result, err := w.transformer.Window(window, func(b Batch) error { return publisher.Add(ctx, w.outgoing(v, b)) })
+	if err == nil {
+		err = publisher.Flush(ctx)
+	}
+	if err != nil || reconciliation == nil {
+		return result, err
+	}
+	result.Unchanged = reconciliation.unchanged
+	result.Vanished = uint64(len(reconciliation.known)) - reconciliation.found
+	// Not before the batches are stored: what is remembered was exported, or will be.
+	w.remember(ctx, v, reconciliation)
+	return result, nil
 }
 
 // source returns the function that reads a window's row batches.
@@ -109,6 +125,9 @@ func (w *worker) outgoing(v *visible, b Batch) pipe.Outgoing {
 	header.Set(schemas.HeaderRun, v.Run)
 	header.Set(schemas.HeaderBatch, n)
 	header.Set(schemas.HeaderPoints, strconv.Itoa(b.Points))
+	if schemas.IsReconcile(v.Job.Request) {
+		header.Set(schemas.HeaderRevision, "1")
+	}
 	if b.Encoding != "" {
 		header.Set(schemas.HeaderEncoding, b.Encoding)
 	}
@@ -129,8 +148,14 @@ func (w *worker) report(ctx context.Context, m *pipe.Message, v *visible, r *Res
 	e.Run, e.Exporter, e.Attempt = v.Run, w.exporter, m.Attempt
 	e.Rows, e.Batches, e.Points = r.Rows, uint64(r.Batches), r.Points
 	e.Rejected, e.Samples = r.Rejected.Counts(), r.Rejected.Samples()
+	if e.Reconciled = schemas.IsReconcile(v.Job.Request); e.Reconciled {
+		e.Unchanged, e.Vanished = r.Unchanged, r.Vanished
+	}
 	if err := w.cfg.Pipe.Event(ctx, e); err != nil {
 		return fmt.Errorf("report window %s: %w", v.Job.Window, err)
+	}
+	if e.Reconciled {
+		w.reportRevisions(v, r)
 	}
 	log := w.log.With("window", v.Job.Window, "metrics_exporter", v.Job.Namespace+"/"+v.Job.Name, "attempt", m.Attempt,
 		"rows", r.Rows, "points", r.Points, "batches", r.Batches)
@@ -147,6 +172,18 @@ func (w *worker) report(ctx context.Context, m *pipe.Message, v *visible, r *Res
 		log.Debug("window transformed")
 	}
 	return nil
+}
+
+// reportRevisions tells what a reconciliation found.
+func (w *worker) reportRevisions(v *visible, r *Result) {
+	w.cfg.Metrics.Reconciled(v.Job.Namespace+"/"+v.Job.Name, int64(r.Points), int64(r.Vanished))
+	log := w.log.With("window", v.Job.Window, "metrics_exporter", v.Job.Namespace+"/"+v.Job.Name,
+		"revisions", r.Points, "unchanged", r.Unchanged, "vanished", r.Vanished)
+	if r.Points > 0 || r.Vanished > 0 {
+		log.Info("a closed window is not what it was")
+	} else {
+		log.Debug("a closed window is what it was")
+	}
 }
 
 // purge removes a run's parts, which nobody needs any more. What it leaves a

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -44,6 +45,8 @@ type keptWindow struct {
 	id  schemas.WindowID // without a name when nothing is kept
 	w   schemas.Window
 	run *keptRun // nil: nothing, or not all of it
+	// revisions are what reconciliation found to be other afterwards, oldest first.
+	revisions []*keptRun
 	// empty: it had no points.
 	empty bool
 }
@@ -55,6 +58,8 @@ type keptRun struct {
 	first   uint64            // sequence
 	batches map[uint64]uint64 // sequence by number
 	copied  map[uint64]bool   // by this request
+	// revision: it has only the points that changed.
+	revision bool
 }
 
 // complete says whether all batches are there. How many there were is only known of
@@ -99,6 +104,7 @@ func (r *Replay) findKept(ctx context.Context) (*kept, error) {
 				k = &keptRun{id: run, window: id.String(), first: meta.Sequence.Stream, batches: map[uint64]uint64{}, copied: map[uint64]bool{}}
 				runs[id.Window][run] = k
 			}
+			k.revision = h.Get(schemas.HeaderRevision) != ""
 			if h.Get(schemas.HeaderRequest) == r.cfg.Request {
 				k.copied[n] = true
 			}
@@ -126,10 +132,13 @@ func (r *Replay) findKept(ctx context.Context) (*kept, error) {
 		kw := keptWindow{id: ids[w], w: w, empty: empty[w]}
 		for _, run := range runs[w] {
 			want, known := counts[run.id]
-			if run.complete(want, known) && (kw.run == nil || run.first > kw.run.first) {
+			if run.revision {
+				kw.revisions = append(kw.revisions, run)
+			} else if run.complete(want, known) && (kw.run == nil || run.first > kw.run.first) {
 				kw.run = run
 			}
 		}
+		kw.revise()
 		k.windows = append(k.windows, kw)
 	}
 	slices.SortFunc(k.windows, func(a, b keptWindow) int {
@@ -163,6 +172,13 @@ func (k *kept) tally(kw keptWindow, passed bool) {
 	}
 }
 
+// revise leaves the revisions of the run that is sent again: a later run has them in
+// it, and without a run they would be a part of the window.
+func (kw *keptWindow) revise() {
+	kw.revisions = slices.DeleteFunc(kw.revisions, func(r *keptRun) bool { return kw.run == nil || r.first < kw.run.first })
+	slices.SortFunc(kw.revisions, func(a, b *keptRun) int { return cmp.Compare(a.first, b.first) })
+}
+
 // told returns, from the events that are kept, how many batches each run had, and
 // which windows had no points.
 func (r *Replay) told(ctx context.Context) (counts map[string]uint64, empty map[schemas.Window]bool, err error) {
@@ -179,6 +195,8 @@ func (r *Replay) told(ctx context.Context) (counts map[string]uint64, empty map[
 		}
 		w := schemas.Window{Start: time.Unix(0, e.StartUnixNano).UTC(), End: time.Unix(0, e.EndUnixNano).UTC()}
 		switch {
+		case schemas.IsReconcile(e.Request):
+			// That nothing is other does not make a window empty.
 		case e.Type == string(schemas.EventTransformed):
 			counts[e.Run] = e.Batches
 			empty[w] = e.Batches == 0
@@ -253,30 +271,50 @@ func (r *Replay) stepSend(ctx context.Context) (int, error) {
 	return sent, nil
 }
 
-// send publishes the copies of a window's batches that are not in the stream yet.
+// send publishes the copies of a window's batches that are not in the stream yet, and
+// then those of what was revised.
 func (r *Replay) send(ctx context.Context, kw *keptWindow) error {
-	for n := range uint64(len(kw.run.batches)) {
-		if kw.run.copied[n] {
-			continue
-		}
-		if err := r.room(ctx); err != nil {
+	if err := r.sendRun(ctx, kw, kw.run); err != nil {
+		return err
+	}
+	for _, run := range kw.revisions {
+		// What is on its way may overtake: the last value is the one that counts.
+		if err := r.room(ctx, 1); err != nil {
 			return err
 		}
-		m, err := pipe.GetFromLeader(ctx, r.cfg.Pipe.JS, schemas.OTLPStream(r.cfg.Target.Exporter), pipe.GetRequest{Seq: kw.run.batches[n]})
+		if err := r.sendRun(ctx, kw, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Replay) sendRun(ctx context.Context, kw *keptWindow, run *keptRun) error {
+	for _, n := range slices.Sorted(maps.Keys(run.batches)) {
+		if run.copied[n] {
+			continue
+		}
+		if err := r.room(ctx, sendAhead); err != nil {
+			return err
+		}
+		m, err := pipe.GetFromLeader(ctx, r.cfg.Pipe.JS, schemas.OTLPStream(r.cfg.Target.Exporter), pipe.GetRequest{Seq: run.batches[n]})
+		if errors.Is(err, pipe.ErrNoMessage) && run.revision {
+			continue
+		}
 		if errors.Is(err, pipe.ErrNoMessage) {
 			// Its room was needed meanwhile. What was copied of it is right all the same.
 			r.tracker.Forget(kw.run.window)
-			kw.run = nil
+			kw.run, kw.revisions = nil, nil
 			r.kept.missing++
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := r.publish(ctx, kw, n, m); err != nil {
+		if err := r.publish(ctx, kw, run, n, m); err != nil {
 			return err
 		}
-		kw.run.copied[n] = true
+		run.copied[n] = true
 		if err := r.probe(); err != nil {
 			return err
 		}
@@ -284,7 +322,7 @@ func (r *Replay) send(ctx context.Context, kw *keptWindow) error {
 	return nil
 }
 
-func (r *Replay) publish(ctx context.Context, kw *keptWindow, n uint64, m *jetstream.RawStreamMsg) error {
+func (r *Replay) publish(ctx context.Context, kw *keptWindow, run *keptRun, n uint64, m *jetstream.RawStreamMsg) error {
 	h := nats.Header{}
 	for k, v := range m.Header {
 		if len(k) < 5 || k[:5] != "Nats-" {
@@ -295,8 +333,8 @@ func (r *Replay) publish(ctx context.Context, kw *keptWindow, n uint64, m *jetst
 	h.Set(schemas.HeaderRequest, r.cfg.Request)
 	t := r.cfg.Target
 	o := pipe.Outgoing{
-		Subject: schemas.OTLPSubject(t.Exporter, schemas.LaneBackfill, t.Namespace, t.Name, kw.w.Start, kw.run.id, int(n)),
-		ID:      fmt.Sprintf("%s/%d/%08x!%s", kw.run.id, n, crc32.Checksum(m.Data, castagnoli), r.cfg.Request),
+		Subject: schemas.OTLPSubject(t.Exporter, schemas.LaneBackfill, t.Namespace, t.Name, kw.w.Start, run.id, int(n)),
+		ID:      fmt.Sprintf("%s/%d/%08x!%s", run.id, n, crc32.Checksum(m.Data, castagnoli), r.cfg.Request),
 		Header:  h, Data: m.Data,
 	}
 	for {
@@ -320,9 +358,9 @@ func full(err error) bool {
 	return errors.As(err, &refused) && refused.ErrorCode == streamStoreFailed
 }
 
-// room waits until few batches of the lane wait in the exporter's stream. Before a
+// room waits until fewer than so many batches of the lane wait in the exporter's stream. Before a
 // sender has run there is nobody to wait for.
-func (r *Replay) room(ctx context.Context) error {
+func (r *Replay) room(ctx context.Context, most uint64) error {
 	exporter := r.cfg.Target.Exporter
 	for {
 		c, err := r.cfg.Pipe.JS.Consumer(ctx, schemas.OTLPStream(exporter), schemas.SenderDurable(exporter, schemas.LaneBackfill))
@@ -332,7 +370,7 @@ func (r *Replay) room(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look at the backlog of exporter %q: %w", exporter, err)
 		}
-		if info := c.CachedInfo(); info.NumPending+uint64(info.NumAckPending) < sendAhead {
+		if info := c.CachedInfo(); info.NumPending+uint64(info.NumAckPending) < most {
 			return nil
 		}
 		if err := pause(ctx, sendPoll); err != nil {

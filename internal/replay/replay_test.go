@@ -337,3 +337,37 @@ func TestProgress(t *testing.T) {
 	cancel()
 	require.NoError(t, <-watched)
 }
+
+// TestSendRevisions has a window of which points were found to be other: they are sent
+// after it, and the newest last.
+func TestSendRevisions(t *testing.T) {
+	p := pipetest.MustOpen(t, exporter)
+	revise := func(n int, run string) {
+		id := windowID(n)
+		_, err := p.Publish(t.Context(), pipe.Outgoing{Subject: schemas.OTLPSubject(exporter, schemas.LaneBackfill, "ns", "a", id.Window.Start, run, 0),
+			Header: nats.Header{schemas.HeaderWindow: {id.String()}, schemas.HeaderRun: {run}, schemas.HeaderBatch: {"0"},
+				schemas.HeaderRequest: {schemas.ReconcileRequest}, schemas.HeaderRevision: {"1"}}, Data: []byte(fmt.Sprint(n, run))})
+		require.NoError(t, err)
+	}
+	keep(t, p, 0, "A", 0, 1)
+	revise(0, "R")
+	revise(0, "S")
+	keep(t, p, 1, "B", 0)
+	revise(1, "T")
+	keep(t, p, 1, "C", 0) // a replay, with everything in it
+	revise(2, "U")        // of a window that is gone
+	for n := 3; n < windows; n++ {
+		keep(t, p, n, "W"+strconv.Itoa(n), 0)
+	}
+	require.NoError(t, p.Event(t.Context(), &wire.Event{Type: "transformed", Namespace: "ns", Name: "a", Run: "V", Request: schemas.ReconcileRequest, Rows: 1,
+		Window: windowID(2).String(), StartUnixNano: windowID(2).Window.Start.UnixNano(), EndUnixNano: windowID(2).Window.End.UnixNano()}))
+	for n, id := range []string{"r1", "r2"} { // the second finds the copies of the first
+		cfg := config(p, FromSend)
+		cfg.Request = id
+		r, err := issue(t, cfg, 0)
+		require.NoError(t, err, n)
+		require.Equal(t, []string{"0A0", "0A1", "0R", "0S", "1C0"}, copies(t, p, id)[:5])
+		require.Len(t, copies(t, p, id), 5+windows-3)
+		require.Equal(t, []schemas.Window{windowID(2).Window}, r.Missing())
+	}
+}

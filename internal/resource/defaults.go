@@ -16,6 +16,9 @@ func SetDefaults(m *schemas.MetricsExporter) {
 	if b := m.Spec.Backfill; b != nil && b.MaxInFlight == 0 {
 		b.MaxInFlight = 1
 	}
+	if r := m.Spec.Reconcile; r != nil && r.Lookback.Duration == 0 {
+		r.Lookback.Duration = r.After.Duration + defaultReconcileMargin
+	}
 	t := &m.Spec.Transform
 	if t.Type == "" {
 		t.Type = schemas.Gauge

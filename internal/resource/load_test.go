@@ -139,56 +139,59 @@ f.yaml:35:18: document 5: metadata.name: "default/a" is already declared at f.ya
 func TestInvalid(t *testing.T) {
 	known := resource.Context{Exporters: []string{"e", "datadog"}, Databases: []string{"DB"}}
 	for name, tt := range map[string]struct{ old, new, want string }{
-		"ErrAPIVersion":       {"adx-mon.azure.com/v1", "v1", `f.yaml:1:13: apiVersion: must be "adx-mon.azure.com/v1", got "v1"`},
-		"ErrKind":             {"kind: MetricsExporter", "kind: ConfigMap\ndata: {}", `f.yaml:2:7: kind: must be "MetricsExporter", got "ConfigMap"`},
-		"ErrKindMissing":      {"kind: MetricsExporter\n", "", `f.yaml:1:1: kind: is needed, and must be "MetricsExporter"`},
-		"ErrUnknown":          {"interval:", "interva:", "f.yaml:5:3: spec.interval: interval or schedule is needed\nf.yaml:7:3: spec.interva: unknown field \"interva\", did you mean \"interval\"?"},
-		"ErrUnknownMeta":      {"{name: a}", "{name: a, label: {}}", `f.yaml:3:21: metadata.label: unknown field "label", did you mean "labels"?`},
-		"ErrName":             {"{name: a}", "{}", "f.yaml:3:11: metadata.name: is needed"},
-		"ErrNameCharacters":   {"name: a", "name: A_b", `f.yaml:3:18: metadata.name: must be lowercase letters, digits, "-" and ".", and begin and end with a letter or digit, got "A_b"`},
-		"ErrNameLong":         {"name: a", "name: " + strings.Repeat("a", 254), "f.yaml:3:18: metadata.name: must not be longer than 253 characters, has 254"},
-		"ErrNamespace":        {"name: a", "name: a, namespace: a.b", `f.yaml:3:32: metadata.namespace: must be lowercase letters, digits and "-", and begin and end with a letter or digit, got "a.b"`},
-		"ErrNamespaceLong":    {"name: a", "name: a, namespace: " + strings.Repeat("a", 64), "f.yaml:3:32: metadata.namespace: must not be longer than 63 characters, has 64"},
-		"ErrDatabase":         {"database: DB", "database: ", "f.yaml:5:12: spec.database: is needed"},
-		"ErrDatabaseUnknown":  {"database: DB", "database: DC", `f.yaml:5:13: spec.database: database "DC" is not in the pipeline configuration, did you mean "DB"?`},
-		"ErrExporter":         {"  exporter: e\n", "", "f.yaml:5:3: spec.exporter: is needed"},
-		"ErrExporterUnknown":  {"exporter: e", "exporter: prometheus", `f.yaml:6:13: spec.exporter: exporter "prometheus" is not in the pipeline configuration, it has "e", "datadog"`},
-		"ErrIntervalShort":    {"interval: 1m", "interval: 999ms", "f.yaml:7:13: spec.interval: must be at least 1s, got 999ms"},
-		"ErrIntervalOffTick":  {"interval: 1m", "interval: 1000000050ns", "f.yaml:7:13: spec.interval: must be a multiple of 100ns, Kusto's unit of time, got 1.00000005s"},
-		"ErrIntervalType":     {"interval: 1m", "interval: often", `f.yaml:7:13: spec.interval: must be a duration such as 30s, 5m or 1h30m, got "often"`},
-		"ErrBoth":             {"interval: 1m", "interval: 1m\n  schedule: '@hourly'", "f.yaml:8:13: spec.schedule: only one of interval and schedule may be set"},
-		"ErrSchedule":         {"interval: 1m", "schedule: '61 * * * *'", `f.yaml:7:13: spec.schedule: must be a cron expression of 5 fields or one like @hourly, got "61 * * * *": end of range (61) above maximum (59): 61`},
-		"ErrScheduleNever":    {"interval: 1m", "schedule: '0 0 30 2 *'", `f.yaml:7:13: spec.schedule: must come at least once in ten years, got "0 0 30 2 *"`},
-		"ErrTimeZone":         {"interval: 1m", "schedule: '@hourly'\n  timeZone: Mars/Olympus", `f.yaml:8:13: spec.timeZone: must be an IANA time zone such as Europe/Berlin, got "Mars/Olympus"`},
-		"ErrTimeZoneInterval": {"interval: 1m", "interval: 1m\n  timeZone: UTC", "f.yaml:8:13: spec.timeZone: applies to schedule only"},
-		"ErrDelay":            {"interval: 1m", "interval: 1m\n  ingestionDelay: -1s", "f.yaml:8:19: spec.ingestionDelay: must be at least 0s, got -1s"},
-		"ErrCriteriaEmpty":    {"interval: 1m", "interval: 1m\n  criteria: {region: []}", "f.yaml:8:22: spec.criteria.region: must have at least one value: without one it could never match"},
-		"ErrCriteriaNull":     {"interval: 1m", "interval: 1m\n  criteria: {region: }", "f.yaml:8:22: spec.criteria.region: must have at least one value: without one it could never match"},
-		"ErrCriteriaDotted":   {"interval: 1m", "interval: 1m\n  criteria: {a.b: []}", `f.yaml:8:19: spec.criteria["a.b"]: must have at least one value: without one it could never match`},
-		"ErrCriteriaType":     {"interval: 1m", "interval: 1m\n  criteria: {region: eastus}", `f.yaml:8:22: spec.criteria.region: must be a list, got "eastus"`},
-		"ErrExpression":       {"interval: 1m", "interval: 1m\n  criteriaExpression: team ==", "f.yaml:8:23: spec.criteriaExpression: is not valid CEL: 1:8: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"},
-		"ErrExpressionType":   {"interval: 1m", "interval: 1m\n  criteriaExpression: team", "f.yaml:8:23: spec.criteriaExpression: must be true or false, is of type string"},
-		"ErrBody":             {"body: T", "body: ' '", "f.yaml:8:9: spec.body: is needed"},
-		"ErrBodyLong":         {"body: T", "body: " + strings.Repeat("T", 256<<10+1), "f.yaml:8:9: spec.body: must not be longer than 256KiB, has 262145 bytes"},
-		"ErrTransform":        {"transform: {defaultMetricName: m, valueColumn: v, timestampColumn: t}", "suspend: false", "f.yaml:5:3: spec.transform.valueColumn: valueColumn or valueColumns is needed\nf.yaml:5:3: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed\nf.yaml:5:3: spec.transform.timestampColumn: is needed"},
-		"ErrMetricName":       {"defaultMetricName: m, ", "", "f.yaml:9:14: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed"},
-		"ErrNameOfSeveral":    {"defaultMetricName: m, valueColumn: v", "valueColumns: [v]", "f.yaml:9:14: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed"},
-		"ErrNameless":         {"defaultMetricName: m, valueColumn: v", "defaultMetricName: '-', valueColumns: [v]", `f.yaml:9:34: spec.transform.defaultMetricName: must have a letter or digit, got "-"`},
-		"ErrBothValues":       {"valueColumn: v", "valueColumn: v, valueColumns: [w]", "f.yaml:9:67: spec.transform.valueColumns: only one of valueColumn and valueColumns may be set"},
-		"ErrPrefix":           {"valueColumn: v", "valueColumn: v, metricNamePrefix: p", "f.yaml:9:71: spec.transform.metricNamePrefix: applies to valueColumns only"},
-		"ErrTimestamp":        {", timestampColumn: t", "", "f.yaml:9:14: spec.transform.timestampColumn: is needed"},
-		"ErrLabelTwice":       {"valueColumn: v", "valueColumn: v, labelColumns: [A, B, A]", `f.yaml:9:74: spec.transform.labelColumns[2]: "A" is in the list twice, first as labelColumns[0]`},
-		"ErrLabelEmpty":       {"valueColumn: v", "valueColumn: v, labelColumns: ['']", "f.yaml:9:68: spec.transform.labelColumns[0]: must not be empty"},
-		"ErrValueTwice":       {"valueColumn: v", "valueColumns: [v, v]", `f.yaml:9:55: spec.transform.valueColumns[1]: "v" is in the list twice, first as valueColumns[0]`},
-		"ErrValueNames":       {"valueColumn: v", "valueColumns: [MaxMs, max_ms]", `f.yaml:9:59: spec.transform.valueColumns[1]: "MaxMs" and "max_ms" would both be named "max_ms"`},
-		"ErrValueNameless":    {"valueColumn: v", "valueColumns: ['--']", `f.yaml:9:52: spec.transform.valueColumns[0]: must have a letter or digit to name a metric by, got "--"`},
-		"ErrType":             {"valueColumn: v", "valueColumn: v, type: histogram", `f.yaml:9:59: spec.transform.type: must be gauge or sum, got "histogram"`},
-		"ErrTemporality":      {"valueColumn: v", "valueColumn: v, type: sum, temporality: x", `f.yaml:9:77: spec.transform.temporality: must be delta or cumulative, got "x"`},
-		"ErrTemporalityGauge": {"valueColumn: v", "valueColumn: v, temporality: cumulative", `f.yaml:9:66: spec.transform.temporality: applies to type sum only, got "cumulative" with type gauge`},
-		"ErrMonotonicGauge":   {"valueColumn: v", "valueColumn: v, monotonic: true", "f.yaml:9:64: spec.transform.monotonic: applies to type sum only, got true with type gauge"},
-		"ErrNullValue":        {"valueColumn: v", "valueColumn: v, nullValue: drop", `f.yaml:9:64: spec.transform.nullValue: must be skip, zero or fail, got "drop"`},
-		"ErrLimits":           {"body: T", "body: T\n  limits: {maxRows: -1, maxSeries: -2}", "f.yaml:9:21: spec.limits.maxRows: must be at least 0, got -1\nf.yaml:9:36: spec.limits.maxSeries: must be at least 0, got -2"},
-		"ErrReconcile":        {"body: T", "body: T\n  reconcile: {after: 1h, lookback: 24h}", "f.yaml:9:14: spec.reconcile: is not supported by this version"},
+		"ErrAPIVersion":        {"adx-mon.azure.com/v1", "v1", `f.yaml:1:13: apiVersion: must be "adx-mon.azure.com/v1", got "v1"`},
+		"ErrKind":              {"kind: MetricsExporter", "kind: ConfigMap\ndata: {}", `f.yaml:2:7: kind: must be "MetricsExporter", got "ConfigMap"`},
+		"ErrKindMissing":       {"kind: MetricsExporter\n", "", `f.yaml:1:1: kind: is needed, and must be "MetricsExporter"`},
+		"ErrUnknown":           {"interval:", "interva:", "f.yaml:5:3: spec.interval: interval or schedule is needed\nf.yaml:7:3: spec.interva: unknown field \"interva\", did you mean \"interval\"?"},
+		"ErrUnknownMeta":       {"{name: a}", "{name: a, label: {}}", `f.yaml:3:21: metadata.label: unknown field "label", did you mean "labels"?`},
+		"ErrName":              {"{name: a}", "{}", "f.yaml:3:11: metadata.name: is needed"},
+		"ErrNameCharacters":    {"name: a", "name: A_b", `f.yaml:3:18: metadata.name: must be lowercase letters, digits, "-" and ".", and begin and end with a letter or digit, got "A_b"`},
+		"ErrNameLong":          {"name: a", "name: " + strings.Repeat("a", 254), "f.yaml:3:18: metadata.name: must not be longer than 253 characters, has 254"},
+		"ErrNamespace":         {"name: a", "name: a, namespace: a.b", `f.yaml:3:32: metadata.namespace: must be lowercase letters, digits and "-", and begin and end with a letter or digit, got "a.b"`},
+		"ErrNamespaceLong":     {"name: a", "name: a, namespace: " + strings.Repeat("a", 64), "f.yaml:3:32: metadata.namespace: must not be longer than 63 characters, has 64"},
+		"ErrDatabase":          {"database: DB", "database: ", "f.yaml:5:12: spec.database: is needed"},
+		"ErrDatabaseUnknown":   {"database: DB", "database: DC", `f.yaml:5:13: spec.database: database "DC" is not in the pipeline configuration, did you mean "DB"?`},
+		"ErrExporter":          {"  exporter: e\n", "", "f.yaml:5:3: spec.exporter: is needed"},
+		"ErrExporterUnknown":   {"exporter: e", "exporter: prometheus", `f.yaml:6:13: spec.exporter: exporter "prometheus" is not in the pipeline configuration, it has "e", "datadog"`},
+		"ErrIntervalShort":     {"interval: 1m", "interval: 999ms", "f.yaml:7:13: spec.interval: must be at least 1s, got 999ms"},
+		"ErrIntervalOffTick":   {"interval: 1m", "interval: 1000000050ns", "f.yaml:7:13: spec.interval: must be a multiple of 100ns, Kusto's unit of time, got 1.00000005s"},
+		"ErrIntervalType":      {"interval: 1m", "interval: often", `f.yaml:7:13: spec.interval: must be a duration such as 30s, 5m or 1h30m, got "often"`},
+		"ErrBoth":              {"interval: 1m", "interval: 1m\n  schedule: '@hourly'", "f.yaml:8:13: spec.schedule: only one of interval and schedule may be set"},
+		"ErrSchedule":          {"interval: 1m", "schedule: '61 * * * *'", `f.yaml:7:13: spec.schedule: must be a cron expression of 5 fields or one like @hourly, got "61 * * * *": end of range (61) above maximum (59): 61`},
+		"ErrScheduleNever":     {"interval: 1m", "schedule: '0 0 30 2 *'", `f.yaml:7:13: spec.schedule: must come at least once in ten years, got "0 0 30 2 *"`},
+		"ErrTimeZone":          {"interval: 1m", "schedule: '@hourly'\n  timeZone: Mars/Olympus", `f.yaml:8:13: spec.timeZone: must be an IANA time zone such as Europe/Berlin, got "Mars/Olympus"`},
+		"ErrTimeZoneInterval":  {"interval: 1m", "interval: 1m\n  timeZone: UTC", "f.yaml:8:13: spec.timeZone: applies to schedule only"},
+		"ErrDelay":             {"interval: 1m", "interval: 1m\n  ingestionDelay: -1s", "f.yaml:8:19: spec.ingestionDelay: must be at least 0s, got -1s"},
+		"ErrCriteriaEmpty":     {"interval: 1m", "interval: 1m\n  criteria: {region: []}", "f.yaml:8:22: spec.criteria.region: must have at least one value: without one it could never match"},
+		"ErrCriteriaNull":      {"interval: 1m", "interval: 1m\n  criteria: {region: }", "f.yaml:8:22: spec.criteria.region: must have at least one value: without one it could never match"},
+		"ErrCriteriaDotted":    {"interval: 1m", "interval: 1m\n  criteria: {a.b: []}", `f.yaml:8:19: spec.criteria["a.b"]: must have at least one value: without one it could never match`},
+		"ErrCriteriaType":      {"interval: 1m", "interval: 1m\n  criteria: {region: eastus}", `f.yaml:8:22: spec.criteria.region: must be a list, got "eastus"`},
+		"ErrExpression":        {"interval: 1m", "interval: 1m\n  criteriaExpression: team ==", "f.yaml:8:23: spec.criteriaExpression: is not valid CEL: 1:8: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"},
+		"ErrExpressionType":    {"interval: 1m", "interval: 1m\n  criteriaExpression: team", "f.yaml:8:23: spec.criteriaExpression: must be true or false, is of type string"},
+		"ErrBody":              {"body: T", "body: ' '", "f.yaml:8:9: spec.body: is needed"},
+		"ErrBodyLong":          {"body: T", "body: " + strings.Repeat("T", 256<<10+1), "f.yaml:8:9: spec.body: must not be longer than 256KiB, has 262145 bytes"},
+		"ErrTransform":         {"transform: {defaultMetricName: m, valueColumn: v, timestampColumn: t}", "suspend: false", "f.yaml:5:3: spec.transform.valueColumn: valueColumn or valueColumns is needed\nf.yaml:5:3: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed\nf.yaml:5:3: spec.transform.timestampColumn: is needed"},
+		"ErrMetricName":        {"defaultMetricName: m, ", "", "f.yaml:9:14: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed"},
+		"ErrNameOfSeveral":     {"defaultMetricName: m, valueColumn: v", "valueColumns: [v]", "f.yaml:9:14: spec.transform.metricNameColumn: metricNameColumn or defaultMetricName is needed"},
+		"ErrNameless":          {"defaultMetricName: m, valueColumn: v", "defaultMetricName: '-', valueColumns: [v]", `f.yaml:9:34: spec.transform.defaultMetricName: must have a letter or digit, got "-"`},
+		"ErrBothValues":        {"valueColumn: v", "valueColumn: v, valueColumns: [w]", "f.yaml:9:67: spec.transform.valueColumns: only one of valueColumn and valueColumns may be set"},
+		"ErrPrefix":            {"valueColumn: v", "valueColumn: v, metricNamePrefix: p", "f.yaml:9:71: spec.transform.metricNamePrefix: applies to valueColumns only"},
+		"ErrTimestamp":         {", timestampColumn: t", "", "f.yaml:9:14: spec.transform.timestampColumn: is needed"},
+		"ErrLabelTwice":        {"valueColumn: v", "valueColumn: v, labelColumns: [A, B, A]", `f.yaml:9:74: spec.transform.labelColumns[2]: "A" is in the list twice, first as labelColumns[0]`},
+		"ErrLabelEmpty":        {"valueColumn: v", "valueColumn: v, labelColumns: ['']", "f.yaml:9:68: spec.transform.labelColumns[0]: must not be empty"},
+		"ErrValueTwice":        {"valueColumn: v", "valueColumns: [v, v]", `f.yaml:9:55: spec.transform.valueColumns[1]: "v" is in the list twice, first as valueColumns[0]`},
+		"ErrValueNames":        {"valueColumn: v", "valueColumns: [MaxMs, max_ms]", `f.yaml:9:59: spec.transform.valueColumns[1]: "MaxMs" and "max_ms" would both be named "max_ms"`},
+		"ErrValueNameless":     {"valueColumn: v", "valueColumns: ['--']", `f.yaml:9:52: spec.transform.valueColumns[0]: must have a letter or digit to name a metric by, got "--"`},
+		"ErrType":              {"valueColumn: v", "valueColumn: v, type: histogram", `f.yaml:9:59: spec.transform.type: must be gauge or sum, got "histogram"`},
+		"ErrTemporality":       {"valueColumn: v", "valueColumn: v, type: sum, temporality: x", `f.yaml:9:77: spec.transform.temporality: must be delta or cumulative, got "x"`},
+		"ErrTemporalityGauge":  {"valueColumn: v", "valueColumn: v, temporality: cumulative", `f.yaml:9:66: spec.transform.temporality: applies to type sum only, got "cumulative" with type gauge`},
+		"ErrMonotonicGauge":    {"valueColumn: v", "valueColumn: v, monotonic: true", "f.yaml:9:64: spec.transform.monotonic: applies to type sum only, got true with type gauge"},
+		"ErrNullValue":         {"valueColumn: v", "valueColumn: v, nullValue: drop", `f.yaml:9:64: spec.transform.nullValue: must be skip, zero or fail, got "drop"`},
+		"ErrLimits":            {"body: T", "body: T\n  limits: {maxRows: -1, maxSeries: -2}", "f.yaml:9:21: spec.limits.maxRows: must be at least 0, got -1\nf.yaml:9:36: spec.limits.maxSeries: must be at least 0, got -2"},
+		"ErrReconcileAfter":    {"body: T", "body: T\n  reconcile: {after: 30s}", "f.yaml:9:22: spec.reconcile.after: must be between 1m0s and 168h0m0s, got 30s"},
+		"ErrReconcileMissing":  {"body: T", "body: T\n  reconcile: {lookback: 1h}", "f.yaml:9:14: spec.reconcile.after: must be between 1m0s and 168h0m0s, got 0s"},
+		"ErrReconcileDelay":    {"body: T", "body: T\n  ingestionDelay: 2m\n  reconcile: {after: 2m}", "f.yaml:10:22: spec.reconcile.after: must be more than ingestionDelay, which is 2m0s, got 2m0s"},
+		"ErrReconcileLookback": {"body: T", "body: T\n  reconcile: {after: 1h, lookback: 1h}", "f.yaml:9:36: spec.reconcile.lookback: must be between 1h1m0s (after and a minute) and 744h0m0s, got 1h0m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Replace(minimal("a"), tt.old, tt.new, 1)
@@ -260,4 +263,21 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = messages(problems)
 	})
+}
+
+func TestReconcile(t *testing.T) {
+	text := strings.Replace(minimal("a"), "body: T", "body: T\n  reconcile: {after: 90m}", 1)
+	documents, problems := resource.Parse("f.yaml", []byte(text), resource.Context{})
+	require.Empty(t, problems)
+	require.Equal(t, 25*time.Hour+30*time.Minute, documents[0].MetricsExporter.Spec.Reconcile.Lookback.Duration, "the default")
+}
+
+func TestReconcileDelta(t *testing.T) {
+	text := strings.Replace(minimal("a"), "body: T", "body: T\n  reconcile: {after: 90m}", 1)
+	text = strings.Replace(text, "valueColumn: v", "valueColumn: v, type: sum", 1)
+	_, problems := resource.Parse("f.yaml", []byte(text), resource.Context{})
+	require.Equal(t, "f.yaml:9:14: spec.reconcile: applies to gauges and cumulative sums, got a delta sum: a delta that was exported cannot be corrected", messages(problems))
+	text = strings.Replace(text, "type: sum", "type: sum, temporality: cumulative", 1)
+	_, problems = resource.Parse("f.yaml", []byte(text), resource.Context{})
+	require.Empty(t, problems)
 }

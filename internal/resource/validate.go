@@ -56,9 +56,7 @@ func validate(source *strict.Document, m *schemas.MetricsExporter, check Context
 	}
 	c.transform(m.Spec.Transform)
 	c.limits(m.Spec.Limits)
-	if m.Spec.Reconcile != nil {
-		c.problem("spec.reconcile", "is not supported by this version")
-	}
+	c.reconcile(m.Spec)
 	c.backfill(m.Spec)
 	return c.problems
 }

@@ -24,6 +24,8 @@ type Metrics struct {
 	lag      *lags
 	up       *prometheus.GaugeVec
 	outages  *prometheus.CounterVec
+	revised  *prometheus.CounterVec
+	vanished *prometheus.CounterVec
 }
 
 // NewMetrics returns Metrics on a registry of its own, beside those of the Go
@@ -47,9 +49,11 @@ func NewMetrics() *Metrics {
 			Name: "kusto2otlp_exporter_up",
 			Help: "Whether the exporter's endpoint takes batches: 1 yes; 0 no, they wait and one request probes; 0.5 again, with fewer requests at first.",
 		}, []string{"exporter"}),
-		outages: counter("exporter_outages_total", "How often the exporter's endpoint was found to be down.", "exporter"),
+		revised:  counter("revisions_total", "Points of closed windows that had changed or appeared when they were looked at again, and were sent.", "metrics_exporter"),
+		vanished: counter("vanished_total", "Points of closed windows that were exported and gone when they were looked at again. They cannot be retracted.", "metrics_exporter"),
+		outages:  counter("exporter_outages_total", "How often the exporter's endpoint was found to be down.", "exporter"),
 	}
-	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag, m.up, m.outages,
+	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag, m.up, m.outages, m.revised, m.vanished,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -101,3 +105,9 @@ func (m *Metrics) ExporterUp(exporter string, up float64) { m.up.WithLabelValues
 
 // Outage counts one time that an exporter's endpoint was found to be down.
 func (m *Metrics) Outage(exporter string) { m.outages.WithLabelValues(exporter).Inc() }
+
+// Reconciled counts what looking at a closed window again found.
+func (m *Metrics) Reconciled(metricsExporter string, revisions, vanished int64) {
+	m.revised.WithLabelValues(metricsExporter).Add(float64(revisions))
+	m.vanished.WithLabelValues(metricsExporter).Add(float64(vanished))
+}

@@ -157,7 +157,13 @@ type Cursor struct {
 	// Generation counts the specs seen, from 1.
 	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	// SpecHash is the SHA-256 of the spec that generation stands for.
-	SpecHash      []byte `protobuf:"bytes,3,opt,name=spec_hash,json=specHash,proto3" json:"spec_hash,omitempty"`
+	SpecHash []byte `protobuf:"bytes,3,opt,name=spec_hash,json=specHash,proto3" json:"spec_hash,omitempty"`
+	// Began is the start of generation's first window; nanoseconds since the Unix
+	// epoch. 0: a version issued it that did not write this down.
+	BeganUnixNano int64 `protobuf:"varint,4,opt,name=began_unix_nano,json=beganUnixNano,proto3" json:"began_unix_nano,omitempty"`
+	// Skipped are the last ranges of windows that were passed over and not issued,
+	// the oldest first.
+	Skipped       []*TimeRange `protobuf:"bytes,5,rep,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +219,73 @@ func (x *Cursor) GetSpecHash() []byte {
 	return nil
 }
 
+func (x *Cursor) GetBeganUnixNano() int64 {
+	if x != nil {
+		return x.BeganUnixNano
+	}
+	return 0
+}
+
+func (x *Cursor) GetSkipped() []*TimeRange {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+// TimeRange has its start and not its end; nanoseconds since the Unix epoch.
+type TimeRange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StartUnixNano int64                  `protobuf:"varint,1,opt,name=start_unix_nano,json=startUnixNano,proto3" json:"start_unix_nano,omitempty"`
+	EndUnixNano   int64                  `protobuf:"varint,2,opt,name=end_unix_nano,json=endUnixNano,proto3" json:"end_unix_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeRange) Reset() {
+	*x = TimeRange{}
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeRange) ProtoMessage() {}
+
+func (x *TimeRange) ProtoReflect() protoreflect.Message {
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
+func (*TimeRange) Descriptor() ([]byte, []int) {
+	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TimeRange) GetStartUnixNano() int64 {
+	if x != nil {
+		return x.StartUnixNano
+	}
+	return 0
+}
+
+func (x *TimeRange) GetEndUnixNano() int64 {
+	if x != nil {
+		return x.EndUnixNano
+	}
+	return 0
+}
+
 // RowBatch is a chunk of one window's rows, by column.
 type RowBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -224,7 +297,7 @@ type RowBatch struct {
 
 func (x *RowBatch) Reset() {
 	*x = RowBatch{}
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[2]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +309,7 @@ func (x *RowBatch) String() string {
 func (*RowBatch) ProtoMessage() {}
 
 func (x *RowBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[2]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +322,7 @@ func (x *RowBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowBatch.ProtoReflect.Descriptor instead.
 func (*RowBatch) Descriptor() ([]byte, []int) {
-	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{2}
+	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RowBatch) GetRows() uint32 {
@@ -293,7 +366,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[3]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +378,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[3]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +391,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{3}
+	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Column) GetName() string {
@@ -389,7 +462,7 @@ type WindowRows struct {
 
 func (x *WindowRows) Reset() {
 	*x = WindowRows{}
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[4]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +474,7 @@ func (x *WindowRows) String() string {
 func (*WindowRows) ProtoMessage() {}
 
 func (x *WindowRows) ProtoReflect() protoreflect.Message {
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[4]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +487,7 @@ func (x *WindowRows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowRows.ProtoReflect.Descriptor instead.
 func (*WindowRows) Descriptor() ([]byte, []int) {
-	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{4}
+	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WindowRows) GetJob() *WindowJob {
@@ -488,15 +561,21 @@ type Event struct {
 	Samples map[string]string `protobuf:"bytes,20,rep,name=samples,proto3" json:"samples,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Kind (permanent, retry_after, retry) and message of the error of a failed or
 	// retrying event; the reason of a skipped one.
-	Kind          string `protobuf:"bytes,21,opt,name=kind,proto3" json:"kind,omitempty"`
-	Message       string `protobuf:"bytes,22,opt,name=message,proto3" json:"message,omitempty"`
+	Kind    string `protobuf:"bytes,21,opt,name=kind,proto3" json:"kind,omitempty"`
+	Message string `protobuf:"bytes,22,opt,name=message,proto3" json:"message,omitempty"`
+	// Of a transformed event of a reconciliation. Points then counts the revisions:
+	// those that changed or appeared. Unchanged were exported before as they are and
+	// not again; vanished were exported and are no longer in the answer.
+	Reconciled    bool   `protobuf:"varint,23,opt,name=reconciled,proto3" json:"reconciled,omitempty"`
+	Unchanged     uint64 `protobuf:"varint,24,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Vanished      uint64 `protobuf:"varint,25,opt,name=vanished,proto3" json:"vanished,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[5]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +587,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[5]
+	mi := &file_kusto2otlp_v1_pipeline_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +600,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{5}
+	return file_kusto2otlp_v1_pipeline_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetType() string {
@@ -678,6 +757,27 @@ func (x *Event) GetMessage() string {
 	return ""
 }
 
+func (x *Event) GetReconciled() bool {
+	if x != nil {
+		return x.Reconciled
+	}
+	return false
+}
+
+func (x *Event) GetUnchanged() uint64 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *Event) GetVanished() uint64 {
+	if x != nil {
+		return x.Vanished
+	}
+	return 0
+}
+
 var File_kusto2otlp_v1_pipeline_proto protoreflect.FileDescriptor
 
 const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
@@ -696,13 +796,18 @@ const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
 	"\acluster\x18\b \x01(\tR\acluster\x12\x18\n" +
 	"\arequest\x18\t \x01(\tR\arequest\x12\x12\n" +
 	"\x04spec\x18\n" +
-	" \x01(\fR\x04spec\"k\n" +
+	" \x01(\fR\x04spec\"\xc7\x01\n" +
 	"\x06Cursor\x12$\n" +
 	"\x0enext_unix_nano\x18\x01 \x01(\x03R\fnextUnixNano\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x1b\n" +
-	"\tspec_hash\x18\x03 \x01(\fR\bspecHash\"O\n" +
+	"\tspec_hash\x18\x03 \x01(\fR\bspecHash\x12&\n" +
+	"\x0fbegan_unix_nano\x18\x04 \x01(\x03R\rbeganUnixNano\x122\n" +
+	"\askipped\x18\x05 \x03(\v2\x18.kusto2otlp.v1.TimeRangeR\askipped\"W\n" +
+	"\tTimeRange\x12&\n" +
+	"\x0fstart_unix_nano\x18\x01 \x01(\x03R\rstartUnixNano\x12\"\n" +
+	"\rend_unix_nano\x18\x02 \x01(\x03R\vendUnixNano\"O\n" +
 	"\bRowBatch\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12/\n" +
 	"\acolumns\x18\x02 \x03(\v2\x15.kusto2otlp.v1.ColumnR\acolumns\"\xb2\x01\n" +
@@ -722,7 +827,7 @@ const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x14\n" +
 	"\x05parts\x18\x03 \x01(\rR\x05parts\x12\x12\n" +
 	"\x04rows\x18\x04 \x01(\x04R\x04rows\x12+\n" +
-	"\x04last\x18\x05 \x01(\v2\x17.kusto2otlp.v1.RowBatchR\x04last\"\xff\x05\n" +
+	"\x04last\x18\x05 \x01(\v2\x17.kusto2otlp.v1.RowBatchR\x04last\"\xd9\x06\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x12 \n" +
@@ -749,7 +854,12 @@ const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
 	"\brejected\x18\x13 \x03(\v2\".kusto2otlp.v1.Event.RejectedEntryR\brejected\x12;\n" +
 	"\asamples\x18\x14 \x03(\v2!.kusto2otlp.v1.Event.SamplesEntryR\asamples\x12\x12\n" +
 	"\x04kind\x18\x15 \x01(\tR\x04kind\x12\x18\n" +
-	"\amessage\x18\x16 \x01(\tR\amessage\x1a;\n" +
+	"\amessage\x18\x16 \x01(\tR\amessage\x12\x1e\n" +
+	"\n" +
+	"reconciled\x18\x17 \x01(\bR\n" +
+	"reconciled\x12\x1c\n" +
+	"\tunchanged\x18\x18 \x01(\x04R\tunchanged\x12\x1a\n" +
+	"\bvanished\x18\x19 \x01(\x04R\bvanished\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a:\n" +
@@ -769,28 +879,30 @@ func file_kusto2otlp_v1_pipeline_proto_rawDescGZIP() []byte {
 	return file_kusto2otlp_v1_pipeline_proto_rawDescData
 }
 
-var file_kusto2otlp_v1_pipeline_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_kusto2otlp_v1_pipeline_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_kusto2otlp_v1_pipeline_proto_goTypes = []any{
 	(*WindowJob)(nil),  // 0: kusto2otlp.v1.WindowJob
 	(*Cursor)(nil),     // 1: kusto2otlp.v1.Cursor
-	(*RowBatch)(nil),   // 2: kusto2otlp.v1.RowBatch
-	(*Column)(nil),     // 3: kusto2otlp.v1.Column
-	(*WindowRows)(nil), // 4: kusto2otlp.v1.WindowRows
-	(*Event)(nil),      // 5: kusto2otlp.v1.Event
-	nil,                // 6: kusto2otlp.v1.Event.RejectedEntry
-	nil,                // 7: kusto2otlp.v1.Event.SamplesEntry
+	(*TimeRange)(nil),  // 2: kusto2otlp.v1.TimeRange
+	(*RowBatch)(nil),   // 3: kusto2otlp.v1.RowBatch
+	(*Column)(nil),     // 4: kusto2otlp.v1.Column
+	(*WindowRows)(nil), // 5: kusto2otlp.v1.WindowRows
+	(*Event)(nil),      // 6: kusto2otlp.v1.Event
+	nil,                // 7: kusto2otlp.v1.Event.RejectedEntry
+	nil,                // 8: kusto2otlp.v1.Event.SamplesEntry
 }
 var file_kusto2otlp_v1_pipeline_proto_depIdxs = []int32{
-	3, // 0: kusto2otlp.v1.RowBatch.columns:type_name -> kusto2otlp.v1.Column
-	0, // 1: kusto2otlp.v1.WindowRows.job:type_name -> kusto2otlp.v1.WindowJob
-	2, // 2: kusto2otlp.v1.WindowRows.last:type_name -> kusto2otlp.v1.RowBatch
-	6, // 3: kusto2otlp.v1.Event.rejected:type_name -> kusto2otlp.v1.Event.RejectedEntry
-	7, // 4: kusto2otlp.v1.Event.samples:type_name -> kusto2otlp.v1.Event.SamplesEntry
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2, // 0: kusto2otlp.v1.Cursor.skipped:type_name -> kusto2otlp.v1.TimeRange
+	4, // 1: kusto2otlp.v1.RowBatch.columns:type_name -> kusto2otlp.v1.Column
+	0, // 2: kusto2otlp.v1.WindowRows.job:type_name -> kusto2otlp.v1.WindowJob
+	3, // 3: kusto2otlp.v1.WindowRows.last:type_name -> kusto2otlp.v1.RowBatch
+	7, // 4: kusto2otlp.v1.Event.rejected:type_name -> kusto2otlp.v1.Event.RejectedEntry
+	8, // 5: kusto2otlp.v1.Event.samples:type_name -> kusto2otlp.v1.Event.SamplesEntry
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_kusto2otlp_v1_pipeline_proto_init() }
@@ -804,7 +916,7 @@ func file_kusto2otlp_v1_pipeline_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kusto2otlp_v1_pipeline_proto_rawDesc), len(file_kusto2otlp_v1_pipeline_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
