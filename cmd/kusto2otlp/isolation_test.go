@@ -323,6 +323,13 @@ func TestDeadExporter(t *testing.T) {
 	baseline := b.exports(t, "one", "well", "good", 0, 30)
 
 	b.endpoint.SetOutage("dead", &otlp.Response{Status: http.StatusServiceUnavailable})
+	// Queries that take no time would be done before anybody looks at the backlog.
+	b.setFault(func(name string) *sandbox.Fault {
+		if name == "late" {
+			return &sandbox.Fault{Delay: 100 * time.Millisecond}
+		}
+		return nil
+	})
 	for n := range windows {
 		b.issue(t, "one", "dead", "late", n)
 	}
