@@ -71,14 +71,16 @@ of resources.files has any more is checked only when it is named.`,
 		if err != nil {
 			return err
 		}
-		list, err := readStatus(cmd.Context(), cfg, name)
+		list, notes, err := readStatus(cmd.Context(), cfg, name)
 		if err != nil {
 			return err
 		}
 		if *output == outputJSON {
 			err = writeStatusJSON(cmd.OutOrStdout(), list)
 		} else {
-			err = writeStatusTable(cmd.OutOrStdout(), list)
+			if err = writeStatusTable(cmd.OutOrStdout(), list); err == nil {
+				err = notes.write(cmd.OutOrStdout())
+			}
 		}
 		if err == nil && *check {
 			err = checkStatus(list, name, *maxLag)
@@ -99,12 +101,21 @@ type status struct {
 func (s status) key() string { return s.Namespace + "/" + s.Name }
 
 // readStatus reads the ledger; of one MetricsExporter where name is not empty.
-func readStatus(ctx context.Context, cfg *config.Config, name string) ([]status, error) {
+func readStatus(ctx context.Context, cfg *config.Config, name string) ([]status, statusNotes, error) {
 	p, err := openClient(cfg, "status")
 	if err != nil {
-		return nil, err
+		return nil, statusNotes{}, err
 	}
 	defer p.Close()
+	list, err := readSummaries(ctx, p, cfg, name)
+	if err != nil {
+		return nil, statusNotes{}, err
+	}
+	notes, err := readNotes(ctx, p, list)
+	return list, notes, err
+}
+
+func readSummaries(ctx context.Context, p *pipe.Pipe, cfg *config.Config, name string) ([]status, error) {
 	r, err := ledger.OpenReader(ctx, p)
 	if err != nil {
 		return nil, err

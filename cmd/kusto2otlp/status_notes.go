@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/internal/request"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+// statusNotes are what the table of status has no column for: exporters that are
+// down, and replays and backfills under way.
+type statusNotes struct {
+	exporters []schemas.ExporterState
+	requests  []request.State
+}
+
+// readNotes reads the notes about the MetricsExporters of a list.
+func readNotes(ctx context.Context, p *pipe.Pipe, list []status) (statusNotes, error) {
+	var n statusNotes
+	states, err := p.ExporterStates(ctx)
+	if err != nil {
+		return n, err
+	}
+	for _, s := range states {
+		if slices.ContainsFunc(list, func(l status) bool { return l.Exporter == s.Exporter }) {
+			n.exporters = append(n.exporters, s)
+		}
+	}
+	store := request.Store{JS: p.JS}
+	for _, l := range list {
+		requests, err := store.List(ctx, l.Namespace, l.Name)
+		if err != nil {
+			return n, err
+		}
+		n.requests = append(n.requests, slices.DeleteFunc(requests, request.State.Done)...)
+	}
+	return n, nil
+}
+
+func (n statusNotes) write(out io.Writer) error {
+	var b strings.Builder
+	for _, s := range n.exporters {
+		fmt.Fprintf(&b, "exporter %s is %s since %s, by %s: %s\n", s.Exporter, s.State, timestamp(s.Since), s.Sender, s.Reason)
+	}
+	for _, r := range n.requests {
+		fmt.Fprintf(&b, "%s/%s: %s %s, %s: %d of %d windows issued", r.Namespace, r.Name, noun(r.Kind), r.Id, r.Range(), r.Issued, r.Windows)
+		if r.Kind == request.KindBackfill {
+			fmt.Fprintf(&b, ", %d exported, %d failed", r.Exported, r.Failed)
+		}
+		fmt.Fprintf(&b, ", since %s\n", timestamp(time.Unix(0, r.CreatedUnixNano)))
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	_, err := io.WriteString(out, "\n"+b.String())
+	return err
+}
+
+// noun returns what a kind of request is called.
+func noun(kind string) string {
+	switch kind {
+	case request.KindQuery:
+		return "replay from query"
+	case request.KindSend:
+		return "replay from send"
+	}
+	return kind
+}

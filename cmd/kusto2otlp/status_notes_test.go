@@ -1,0 +1,36 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/request"
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
+)
+
+func TestStatusNotes(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var b bytes.Buffer
+	require.NoError(t, statusNotes{}.write(&b))
+	require.Empty(t, b.String(), "nothing to say is no line")
+
+	n := statusNotes{
+		exporters: []schemas.ExporterState{{Exporter: "prom", Sender: "host-1", State: "down", Since: at, Reason: "connection refused"}},
+		requests: []request.State{
+			{Request: &wire.Request{Namespace: "ns", Name: "a", Id: "may", Kind: request.KindBackfill, StartUnixNano: at.UnixNano(),
+				EndUnixNano: at.Add(time.Hour).UnixNano(), Windows: 60, Issued: 7, Exported: 5, Failed: 1, CreatedUnixNano: at.UnixNano()}},
+			{Request: &wire.Request{Namespace: "ns", Name: "a", Id: "r", Kind: request.KindSend, StartUnixNano: at.UnixNano(),
+				EndUnixNano: at.Add(time.Hour).UnixNano(), Windows: 60, Issued: 8, CreatedUnixNano: at.UnixNano()}},
+		},
+	}
+	require.NoError(t, n.write(&b))
+	require.Equal(t, `
+exporter prom is down since 2026-01-01 00:00:00, by host-1: connection refused
+ns/a: backfill may, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 7 of 60 windows issued, 5 exported, 1 failed, since 2026-01-01 00:00:00
+ns/a: replay from send r, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 8 of 60 windows issued, since 2026-01-01 00:00:00
+`, b.String())
+}
