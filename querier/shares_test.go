@@ -180,3 +180,50 @@ func TestSharesJoin(t *testing.T) {
 		require.Zero(t, time.Since(began), "who failed rests, and holds up no worker")
 	})
 }
+
+// A backfill whose queries take long, or fail, leaves the live windows of its own
+// MetricsExporter their turns.
+func TestBackfillBesideLive(t *testing.T) {
+	p := pipetest.MustOpen(t, exporter)
+	hold := make(chan struct{})
+	defer close(hold)
+	var held atomic.Int32
+	server := mustSandbox(t, sandbox.Config{
+		Engine: canned(metrics(1)),
+		Fault: func(r *sandbox.Request) *sandbox.Fault {
+			if strings.HasSuffix(r.Query, "Hang") {
+				held.Add(1)
+				return &sandbox.Fault{Hold: hold}
+			}
+			return nil
+		},
+	})
+	s := mustStage(t, p, server.URL(), func(c *Config) {
+		c.Clusters[0].QueryTimeout = time.Minute
+		c.Clusters[0].MaxConcurrentQueries = 4
+	})
+	issue := func(lane schemas.Lane, body string, n int) {
+		sp := spec()
+		sp.Body = body
+		for i := range n {
+			job := jobOf(t, sp)
+			w := schemas.Window{Start: window.Start.Add(time.Duration(i) * time.Hour), End: window.End.Add(time.Duration(i) * time.Hour)}
+			job.Lane, job.StartUnixNano, job.EndUnixNano = string(lane), w.Start.UnixNano(), w.End.UnixNano()
+			job.Window = schemas.WindowID{Namespace: job.Namespace, Name: job.Name, Window: w, Generation: job.Generation}.String()
+			if lane == schemas.LaneBackfill {
+				job.Request = "may"
+			}
+			publish(t, p, job)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() { cancel(); require.NoError(t, <-done) }()
+	issue(schemas.LaneBackfill, "Hang", 10)
+	require.Eventually(t, func() bool { return held.Load() == 3 }, 30*time.Second, 5*time.Millisecond)
+	issue(schemas.LaneLive, "T", 10)
+	require.Eventually(t, func() bool { return len(subjects(t, p, schemas.RowsStream)) == 10 }, 30*time.Second, 20*time.Millisecond,
+		"live windows wait for a backfill")
+	require.EqualValues(t, 3, held.Load(), "and the backfill has no more than its slots")
+}

@@ -40,7 +40,8 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) (failure error) {
 	if err := w.mayRun(spec); err != nil {
 		return err
 	}
-	leave, err := w.cluster.shares.join(ctx, job.Namespace+"/"+job.Name, m.Attempt)
+	// By lane: a replay of a MetricsExporter must not take the turns of its live windows.
+	leave, err := w.cluster.shares.join(ctx, job.Namespace+"/"+job.Name+" "+job.Lane, m.Attempt)
 	if err != nil {
 		return err
 	}

@@ -177,6 +177,9 @@ func unknown(ctx context.Context, r *ledger.Reader, name string) error {
 
 // checkStatus returns an error, a line for each, when one is failing or late.
 func checkStatus(list []status, name string, maxLag time.Duration) error {
+	if len(list) == 0 && maxLag > 0 {
+		return errors.New("no window of any MetricsExporter was issued yet: is a scheduler running?")
+	}
 	var errs []error
 	for _, s := range list {
 		if s.gone && name == "" {

@@ -233,6 +233,7 @@ func TestCheckStatus(t *testing.T) {
 		want   string
 	}{
 		"OKNone":      {},
+		"ErrNone":     {maxLag: time.Hour, want: "no window of any MetricsExporter was issued yet: is a scheduler running?"},
 		"OKNoMaxLag":  {list: []status{{Summary: late}}},
 		"OKSuspended": {list: []status{{Summary: late, suspended: true}}, maxLag: 10 * time.Minute},
 		"OKGone":      {list: []status{{Summary: late, gone: true}, {Summary: failing, gone: true}}, maxLag: 10 * time.Minute},
