@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/otlp"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
@@ -49,6 +50,8 @@ func TestDiskNearlyFull(t *testing.T) {
 	status, _ := b.readyz(t)
 	require.Equal(t, http.StatusOK, status)
 	b.endpoint.SetOutage("prom", &otlp.Response{Status: http.StatusServiceUnavailable})
+	// Queries that take no time would fill it before anybody looks.
+	b.setFault(func(string) *sandbox.Fault { return &sandbox.Fault{Delay: 150 * time.Millisecond} })
 	for n := range windows {
 		b.issue(t, "one", "prom", "m", n)
 	}
@@ -59,6 +62,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	require.Greater(t, b.stored(t, schemas.JobsStream, schemas.JobFilter("one", "prom", schemas.LaneLive)), windows/10, "the others wait as jobs")
 	require.NoError(t, b.server.WhyFailed(), "no write has failed")
 
+	b.setFault(func(string) *sandbox.Fault { return nil })
 	// What was delivered makes room, though it would be kept for a replay.
 	b.endpoint.SetOutage("prom", nil)
 	b.await(t, "m", windows)
