@@ -239,6 +239,8 @@ func TestReconcile(t *testing.T) {
 		s := newLateStage(t, "2025-06-25T10:00:30Z")
 		a := s.run(nil, nil, spec("a", minutely, reconciling))
 		b := s.run(nil, nil, spec("a", minutely, reconciling))
+		a.settle()
+		b.settle()
 		s.pass(40, a, b)
 		s.query()
 		// One may have left it to the other, which was refused once.
@@ -290,6 +292,7 @@ func TestReconcile(t *testing.T) {
 			}
 			for range 12 {
 				r := s.run(nil, kill, spec("a", minutely, reconciling))
+				r.settle() // the first window is of the time before
 				s.pass(2, r)
 				r.stop()
 			}
