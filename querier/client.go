@@ -60,6 +60,22 @@ type Query struct {
 	Answer frames.Query
 }
 
+// WindowQuery is the query of one window of a MetricsExporter, as the stage asks it.
+func WindowQuery(id string, w schemas.Window, spec *schemas.MetricsExporterSpec, take func(frames.Batch) error) Query {
+	return Query{
+		ID:       id,
+		Database: spec.Database,
+		Window:   w,
+		Body:     spec.Body,
+		Answer: frames.Query{
+			Columns: spec.Transform.Columns(),
+			Check:   spec.Transform.Check,
+			MaxRows: spec.Limits.MaxRows,
+			Take:    take,
+		},
+	}
+}
+
 // NewClient returns a client; it does not connect yet.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	k := cfg.Cluster

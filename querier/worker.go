@@ -125,18 +125,8 @@ func (w *worker) run(ctx context.Context, m *pipe.Message, job *wire.WindowJob, 
 	r := newRun(s.cfg.Pipe, job, w.exporter, s.cfg.Logger)
 	defer r.discard(ctx)
 
-	result, err := w.cluster.client.Query(ctx, Query{
-		ID:       job.Window,
-		Database: spec.Database,
-		Window:   schemas.JobWindow(job),
-		Body:     spec.Body,
-		Answer: frames.Query{
-			Columns: spec.Transform.Columns(),
-			Check:   spec.Transform.Check,
-			MaxRows: spec.Limits.MaxRows,
-			Take:    func(b frames.Batch) error { return r.take(ctx, b) },
-		},
-	})
+	result, err := w.cluster.client.Query(ctx, WindowQuery(job.Window, schemas.JobWindow(job), spec,
+		func(b frames.Batch) error { return r.take(ctx, b) }))
 	if err != nil {
 		return err
 	}

@@ -134,3 +134,17 @@ exporters:
 		require.Equal(t, "kusto2otlp: "+path+": nats.url: is needed to run one stage alone; the embedded server is for 'kusto2otlp run'\n", errs)
 	})
 }
+
+func readFile(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// replaceOnce replaces a text that is there exactly once.
+func replaceOnce(t testing.TB, text, old, by string) string {
+	t.Helper()
+	require.Equal(t, 1, strings.Count(text, old), old)
+	return strings.Replace(text, old, by, 1)
+}

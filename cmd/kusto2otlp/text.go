@@ -28,7 +28,8 @@ func duration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < 10*time.Second:
-		return strconv.FormatFloat(d.Round(10*time.Millisecond).Seconds(), 'f', -1, 64) + "s"
+		// Not the shortest text of a float64: 1.89 s are 1.8900000000000001.
+		return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(d.Seconds(), 'f', 2, 64), "0"), ".") + "s"
 	case d < time.Hour:
 		d = d.Round(time.Second)
 	case d < day:

@@ -38,6 +38,8 @@ type Query struct {
 	MaxRows int64
 	// Take takes the batches while the answer is being read.
 	Take func(Batch) error
+	// Usage asks for what the query took.
+	Usage bool
 }
 
 // Result is what an answer had, once it has proved whole.
@@ -45,6 +47,8 @@ type Result struct {
 	Rows int64
 	// Batches is how many there are; any with a number from there on is void.
 	Batches int
+	// Usage is what the query took; nil when it was not asked for or Kusto did not say.
+	Usage *Usage
 }
 
 // Decoder reads answers, one after the other. It keeps its buffers.
@@ -60,6 +64,7 @@ type Decoder struct {
 	owners []int64          // of each batch, the table it came from
 	rows   int64
 	primes int // primary tables
+	usage  *Usage
 	done   bool
 }
 
@@ -84,13 +89,13 @@ func (d *Decoder) Decode(r io.Reader, q Query) (Result, error) {
 		}
 	}
 	clear(d.tables)
-	d.open, d.owners, d.rows, d.primes, d.done = nil, d.owners[:0], 0, 0, false
+	d.open, d.owners, d.rows, d.primes, d.usage, d.done = nil, d.owners[:0], 0, 0, nil, false
 	// A decoder that waits for its next answer must not hold on to the last taker.
 	defer func() { d.q, d.in.r = Query{}, nil; d.reader.release() }()
 	if err := d.answer(); err != nil {
 		return Result{}, d.explain(err)
 	}
-	return Result{d.rows, len(d.owners)}, nil
+	return Result{d.rows, len(d.owners), d.usage}, nil
 }
 
 func (d *Decoder) answer() error {

@@ -120,6 +120,9 @@ func (f *frame) rows() error {
 	if err != nil {
 		return err
 	}
+	if t == nil && f.d.q.Usage && f.tableKind == completionInformation {
+		return f.readUsage()
+	}
 	if t == nil {
 		return f.d.skip()
 	}
