@@ -17,6 +17,7 @@ import (
 
 	"github.com/kusto2otlp/kusto2otlp/cmd/kusto2otlp/preview"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/files"
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/internal/resource"
@@ -28,6 +29,7 @@ import (
 
 type previewFlags struct {
 	file, config, start, end, output string
+	data                             string
 	labels                           map[string]string
 	limit                            int
 	maxRows                          int64
@@ -55,8 +57,8 @@ the configuration are told, and do not keep the window from being run.
 and everything else to stderr.
 
 With --sandbox the query runs in a sandbox in this process (see 'kusto2otlp sandbox'),
-and no configuration is needed; with --config its labels and exporters count all the
-same.`,
+over its samples or the tables in --data, and no configuration is needed; with --config
+its labels and exporters count all the same.`,
 		Example: `  kusto2otlp preview -f exporters/response-times.yaml --config pipeline.yaml
   kusto2otlp preview -f exporters/response-times.yaml --sandbox --label environment=production
   kusto2otlp preview -f exporters monitoring/response-times --start 2026-05-01T10:00:00Z -o json`,
@@ -72,6 +74,7 @@ same.`,
 	flags.Int64Var(&f.maxRows, "max-rows", 0, "fail when the query answers with more rows; 0: as the MetricsExporter and Kusto say")
 	flags.StringToStringVar(&f.labels, "label", nil, "a label of the instance, `name=value`, in place of the configuration's; may be repeated")
 	flags.BoolVar(&f.sandbox, "sandbox", false, "run the query in a sandbox in this process")
+	flags.StringVar(&f.data, "data", "", "with --sandbox: the `directory` of its tables, in place of the samples")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.configured = cmd.Flags().Changed("config")
 		name := ""
@@ -144,6 +147,8 @@ func (f *previewFlags) check(name string) (start, end time.Time, err error) {
 	switch {
 	case f.start != "" && f.end != "" && !start.Before(end):
 		return fail(fmt.Errorf("--start must be before --end, got %s and %s", f.start, f.end))
+	case f.data != "" && !f.sandbox:
+		return fail(errors.New("--data is for --sandbox"))
 	case f.limit < 0:
 		return fail(fmt.Errorf("--limit must not be negative, got %d", f.limit))
 	case f.maxRows < 0:
@@ -204,7 +209,15 @@ func (f *previewFlags) cluster(cfg *config.Config, m *schemas.MetricsExporter) (
 		}
 		return cluster, func() {}, nil
 	}
-	s, err := sandbox.New(sandbox.Config{Listen: "127.0.0.1:0"})
+	sc := sandbox.Config{Listen: "127.0.0.1:0"}
+	if f.data != "" {
+		data, err := files.Load(f.data)
+		if err != nil {
+			return config.Kusto{}, nil, err
+		}
+		sc.Source, sc.Catalog = data.Source(), data.Catalog()
+	}
+	s, err := sandbox.New(sc)
 	if err != nil {
 		return config.Kusto{}, nil, err
 	}

@@ -41,6 +41,7 @@ func TestPreviewCommandLine(t *testing.T) {
 		{[]string{"-f", "x", "--start", "soon"}, `--start must be a time such as 2026-05-01T00:00:00Z or a date, got "soon"`},
 		{[]string{"-f", "x", "--end", "2026-05-01T00:00:00.00000005Z"}, `--end must be a multiple of 100ns, Kusto's unit of time, got "2026-05-01T00:00:00.00000005Z"`},
 		{[]string{"-f", "x", "--start", "2026-05-02", "--end", "2026-05-01"}, `--start must be before --end, got 2026-05-02 and 2026-05-01`},
+		{[]string{"-f", "x", "--data", "x"}, `--data is for --sandbox`},
 		{[]string{"-f", "x", "--limit=-1"}, `--limit must not be negative, got -1`},
 		{[]string{"-f", "x", "--max-rows=-1"}, `--max-rows must not be negative, got -1`},
 		{[]string{"-f", two, "--sandbox"}, two + ` has several MetricsExporters, name one of test/a, test/b`},
@@ -348,6 +349,20 @@ exporters: [{name: out, endpoint: %[4]s/v1/metrics, maxBacklogBytes: 64MiB, reso
 	}
 	require.Greater(t, len(exported.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetSum().DataPoints), 500)
 	require.True(t, proto.Equal(&exported, &previewed), "%s", errs)
+}
+
+// Tables of one's own, in a sandbox.
+func TestPreviewData(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "m.yaml"), previewExporter("a", "5m", "T | where t between (_startTime .. _endTime)", ""))
+	write(t, filepath.Join(dir, "data", "DB", "T.csv"), "t:datetime,L:string,v:long\n2026-05-01T10:00:00Z,a,1\n2026-05-01T10:04:59.9999999Z,b,2\n2026-05-01T10:05:00Z,c,3\n")
+	args := []string{"preview", "-f", filepath.Join(dir, "m.yaml"), "--sandbox", "--start", "2026-05-01T10:00:00Z", "--data"}
+	code, out, errs := run(t, append(args, filepath.Join(dir, "data"))...)
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "\nm     2026-05-01 10:00:00          1      L=\"a\"\nm     2026-05-01 10:04:59.9999999  2      L=\"b\"\n\nrows")
+	code, _, errs = run(t, append(args, filepath.Join(dir, "none"))...)
+	require.Equal(t, exitFailure, code)
+	require.Equal(t, "kusto2otlp: stat "+filepath.Join(dir, "none")+": no such file or directory\n", errs)
 }
 
 // The examples run in a sandbox, without any configuration.
