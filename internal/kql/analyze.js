@@ -1,4 +1,4 @@
-// The glue between Go and Microsoft's KQL parser: two functions that take and give JSON text.
+// The glue between Go and Microsoft's KQL parser: three functions that take and give JSON text.
 // Everything else (caching, deadlines, positions as line and column) is Go's business.
 "use strict";
 var kusto2otlp = (function () {
@@ -27,25 +27,32 @@ var kusto2otlp = (function () {
     return r;
   }
 
-  // The schema: {cluster, clusters: [{name, databases: [{name, tables: [{name, columns: [{name, type}]}],
-  // functions: [{name, parameters, body}]}]}]}.
-  var globals = null, schemaVersion = null;
+  // The schema: {cluster, clusters: [{name, open, databases: [{name, tables: [{name, columns: [{name, type}]}],
+  // externalTables and materializedViews: as tables, functions: [{name, parameters, body}]}]}]}.
+  var globals = L.GlobalState.Default, schemaVersion = null;
 
   function setSchema(json) {
     var s = JSON.parse(json), g = L.GlobalState.Default, home = null;
     var clusters = s.clusters.map(function (c) {
       var cluster = new S.ClusterSymbol.$ctor1(c.name, c.databases.map(function (d) {
-        var members = (d.tables || []).map(function (t) {
-          return new S.TableSymbol.$ctor4(t.name, t.columns.map(function (col) {
+        function columns(t) {
+          return t.columns.map(function (col) {
             var type = S.ScalarTypes.GetSymbol(col.type);
             if (type == null) throw new Error("column " + t.name + "." + col.name + ": unknown type " + col.type);
             return new S.ColumnSymbol(col.name, type, null, null, null, null);
-          }));
-        }).concat((d.functions || []).map(function (f) {
+          });
+        }
+        var members = (d.tables || []).map(function (t) {
+          return new S.TableSymbol.$ctor4(t.name, columns(t));
+        }).concat((d.externalTables || []).map(function (t) {
+          return new S.ExternalTableSymbol.$ctor1(t.name, columns(t));
+        }), (d.materializedViews || []).map(function (t) {
+          return new S.MaterializedViewSymbol.$ctor2(t.name, columns(t), null, null);
+        }), (d.functions || []).map(function (f) {
           return new S.FunctionSymbol.$ctor16(f.name, f.parameters, f.body, null);
         }));
         return new S.DatabaseSymbol.$ctor1(d.name, members, false);
-      }), false);
+      }), !!c.open);
       if (c.name === s.cluster) home = cluster;
       return cluster;
     });
@@ -64,11 +71,8 @@ var kusto2otlp = (function () {
     var kind = L.KustoCode.GetKind(text);
     if (kind !== "Query") return JSON.stringify({ kind: kind });
     var code = L.KustoCode.ParseAndAnalyze(text, globals.WithDatabase(db));
-    var out = { kind: code.Kind, analyzed: code.HasSemantics, diagnostics: [] }, failed = !code.HasSemantics;
-    each(code.GetDiagnostics(), function (d) {
-      failed = failed || d.Severity === "Error";
-      out.diagnostics.push({ severity: d.Severity, code: d.Code, message: d.Message, start: d.Start, length: d.Length });
-    });
+    var out = { kind: code.Kind, analyzed: code.HasSemantics, diagnostics: diagnostics(code) };
+    var failed = !code.HasSemantics || out.diagnostics.some(function (d) { return d.severity === "Error"; });
     if (!failed && code.Syntax != null) {
       var t = new Tree();
       out.root = t.node(code.Syntax, "");
@@ -76,6 +80,57 @@ var kusto2otlp = (function () {
       t.sources();
     }
     return JSON.stringify(out);
+  }
+
+  // check is analyze without the tree, which costs as much again, and without a schema when version is
+  // empty: then the diagnostics are those of syntax alone. It tells what names the text refers to and what
+  // its statements return even when it is wrong.
+  function check(version, database, text) {
+    var kind = L.KustoCode.GetKind(text), code;
+    if (kind !== "Query") return JSON.stringify({ kind: kind });
+    if (version === "") {
+      code = L.KustoCode.Parse(text, globals);
+    } else {
+      if (version !== schemaVersion) return JSON.stringify({ stale: true });
+      var db = globals.Cluster.GetDatabase(database);
+      if (db == null) return JSON.stringify({ noDatabase: true });
+      code = L.KustoCode.ParseAndAnalyze(text, globals.WithDatabase(db));
+    }
+    var names = {};
+    var out = { kind: kind, analyzed: version === "" || code.HasSemantics, diagnostics: diagnostics(code), names: [], results: [] };
+    (function walk(e) {
+      if (Bridge.is(e, X.NameReference)) names[e.SimpleName] = true;
+      for (var i = 0, n = e.ChildCount; i < n; i++) {
+        var c = e.GetChild(i);
+        if (c != null && !c.IsToken) walk(c);
+      }
+    })(code.Syntax);
+    out.names = Object.keys(names);
+    each(code.Syntax.Statements, function (s) {
+      while (s.Kind === X.SyntaxKind.SeparatedElement && s.ChildCount > 0) s = s.GetChild(0);
+      if (!Bridge.is(s, X.ExpressionStatement)) return;
+      var t = s.Expression.ResultType, r = { columns: [], open: true };
+      if (Bridge.is(t, S.TableSymbol)) r = { columns: columnsOf(t), open: t.IsOpen };
+      out.results.push(r);
+    });
+    return JSON.stringify(out);
+  }
+
+  function diagnostics(code) {
+    // Those of syntax are among the others, but do not say so.
+    var syntax = {}, r = [];
+    each(code.GetSyntaxDiagnostics(), function (d) { syntax[d.Code + " " + d.Start] = true; });
+    each(code.HasSemantics ? code.GetDiagnostics() : code.GetSyntaxDiagnostics(), function (d) {
+      r.push({
+        severity: d.Severity, code: d.Code, message: d.Message, start: d.Start, length: d.Length,
+        syntax: syntax[d.Code + " " + d.Start],
+      });
+    });
+    return r;
+  }
+
+  function columnsOf(t) {
+    return array(t.Columns).map(function (c) { return { name: c.Name, type: scalar(c.Type) }; });
   }
 
   // Tree turns a bound syntax tree into plain data. Table types are shared by many nodes: they are
@@ -100,7 +155,7 @@ var kusto2otlp = (function () {
       i = this.symbols.push(t) - 1;
       this.tables.push({
         name: t.Name || undefined,
-        columns: array(t.Columns).map(function (c) { return { name: c.Name, type: scalar(c.Type) }; }),
+        columns: columnsOf(t),
       });
     }
     r.type = tuple ? "tuple" : "table";
@@ -168,5 +223,5 @@ var kusto2otlp = (function () {
     return r;
   };
 
-  return { setSchema: setSchema, analyze: analyze };
+  return { setSchema: setSchema, analyze: analyze, check: check };
 })();

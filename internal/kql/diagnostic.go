@@ -19,6 +19,7 @@ type Diagnostic struct {
 	Severity string // Error, Warning, Suggestion or Information
 	Code     string // such as KS142
 	Message  string
+	Syntax   bool // the text cannot be parsed, whatever the schema
 	Position
 	Length int // in bytes
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,7 @@ type Config struct {
 	CacheSize int           // analyses kept; default 256
 	Timeout   time.Duration // of one analysis, without waiting and loading; default 30 s
 	MaxText   int           // bytes of a query; default 1 MiB
+	Engines   int           // analyses at once, each with an engine of 100 MB; default 1
 }
 
 // WithDefaults fills in what is not set.
@@ -25,6 +27,9 @@ func (c Config) WithDefaults() Config {
 	if c.MaxText == 0 {
 		c.MaxText = 1 << 20
 	}
+	if c.Engines == 0 {
+		c.Engines = 1
+	}
 	return c
 }
 
@@ -37,6 +42,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("kql: timeout must not be negative, got %v", c.Timeout)
 	case c.MaxText < 1:
 		return fmt.Errorf("kql: max text must be at least 1 byte, got %d", c.MaxText)
+	case c.Engines < 1:
+		return fmt.Errorf("kql: engines must be at least 1, got %d", c.Engines)
 	}
 	return nil
 }
@@ -56,9 +63,10 @@ type Parser struct {
 	script string
 	cache  *cache
 
-	// engine has one element, the engine, nil while not loaded; who takes it has the use of it.
-	engine chan *vm
-	closed chan struct{}
+	// engine has the engines, each nil while not loaded; who takes one has the use of it.
+	engine  chan *vm
+	closed  chan struct{}
+	closing sync.Mutex // one Close at a time
 }
 
 // Open unpacks the embedded parser; the first analysis starts it. The error is ErrNotBuiltIn when
@@ -74,9 +82,11 @@ func Open(config Config) (*Parser, error) {
 	}
 	p := &Parser{
 		config: config, script: script, cache: newCache(config.CacheSize),
-		engine: make(chan *vm, 1), closed: make(chan struct{}),
+		engine: make(chan *vm, config.Engines), closed: make(chan struct{}),
 	}
-	p.engine <- nil
+	for range config.Engines {
+		p.engine <- nil
+	}
 	return p, nil
 }
 
@@ -97,79 +107,90 @@ func (p *Parser) Analyze(ctx context.Context, schema *Schema, database, text str
 	if q := p.cache.get(k); q != nil {
 		return q, nil
 	}
-	var v *vm
-	select {
-	case v = <-p.engine:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("analyze query: wait for the parser: %w", context.Cause(ctx))
-	}
-	select {
-	case <-p.closed:
-		p.engine <- v
-		return nil, ErrClosed
-	default:
-	}
-	// Another may have asked for the same while this one waited.
-	if q := p.cache.get(k); q != nil {
-		p.engine <- v
-		return q, nil
-	}
-	q, err := p.analyze(ctx, &v, schema, db.Name, text)
-	p.engine <- v
+	var q *Query
+	err := p.use(ctx, schema, func(ctx context.Context, v *vm) error {
+		// Another may have asked for the same while this one waited.
+		if q = p.cache.get(k); q != nil {
+			return nil
+		}
+		answer, err := v.call(ctx, "analyze", schema.version, db.Name, text)
+		if err != nil {
+			return err
+		}
+		var w *wire
+		if q, w, err = decode(answer, text, db.Name); err != nil {
+			return err
+		}
+		return w.lost()
+	})
 	if err != nil {
-		return nil, fmt.Errorf("analyze query: %w", err)
+		return nil, err
 	}
 	p.cache.put(k, q)
 	return q, nil
 }
 
-// analyze uses the engine *v, loading it when nil. It leaves nil there when the engine failed.
-func (p *Parser) analyze(ctx context.Context, v **vm, schema *Schema, database, text string) (_ *Query, err error) {
-	defer func() {
-		if err != nil && *v != nil {
-			(*v).close()
-			*v = nil
+// use gives f an engine that has the schema, or any schema when it is nil, and a context that ends
+// when the analysis has taken too long. An engine that failed is thrown away.
+func (p *Parser) use(ctx context.Context, schema *Schema, f func(context.Context, *vm) error) error {
+	var v *vm
+	select {
+	case v = <-p.engine:
+	case <-ctx.Done():
+		return fmt.Errorf("analyze query: wait for the parser: %w", context.Cause(ctx))
+	}
+	defer func() { p.engine <- v }()
+	select {
+	case <-p.closed:
+		return ErrClosed
+	default:
+	}
+	if err := p.analyze(ctx, &v, schema, f); err != nil {
+		if v != nil {
+			v.close()
+			v = nil
 		}
-	}()
+		return fmt.Errorf("analyze query: %w", err)
+	}
+	return nil
+}
+
+// analyze uses the engine *v, loading it when nil.
+func (p *Parser) analyze(ctx context.Context, v **vm, schema *Schema, f func(context.Context, *vm) error) (err error) {
 	if *v == nil {
 		load, cancel := context.WithTimeoutCause(ctx, loadTimeout, errTimeout)
 		defer cancel()
 		if *v, err = newVM(load, p.script); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.config.Timeout, errTimeout)
 	defer cancel()
-	if (*v).schema != schema.version {
+	if schema != nil && (*v).schema != schema.version {
 		if _, err := (*v).call(ctx, "setSchema", schema.json); err != nil {
-			return nil, fmt.Errorf("set schema: %w", err)
+			return fmt.Errorf("set schema: %w", err)
 		}
 		(*v).schema = schema.version
 	}
-	answer, err := (*v).call(ctx, "analyze", schema.version, database, text)
-	if err != nil {
-		return nil, err
-	}
-	q, w, err := decode(answer, text, database)
-	if err != nil {
-		return nil, err
-	}
-	if q == nil {
-		return nil, fmt.Errorf("the parser lost its schema (stale %v, no database %v)", w.Stale, w.NoDatabase)
-	}
-	return q, nil
+	return f(ctx, *v)
 }
 
-// Close releases the engine, after the analysis that uses it, if any. It may be called again.
+// Close releases the engines, each after the analysis that uses it, if any. It may be called again.
 func (p *Parser) Close() {
-	v := <-p.engine
+	p.closing.Lock()
+	defer p.closing.Unlock()
 	select {
 	case <-p.closed:
+		return
 	default:
 		close(p.closed)
 	}
-	if v != nil {
-		v.close()
+	for range p.config.Engines {
+		if v := <-p.engine; v != nil {
+			v.close()
+		}
 	}
-	p.engine <- nil
+	for range p.config.Engines {
+		p.engine <- nil
+	}
 }

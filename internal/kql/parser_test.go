@@ -340,9 +340,9 @@ func TestNewSchema(t *testing.T) {
 		{"ErrDatabaseTwice", db(Database{Name: "D"}, Database{Name: "D"}), `cluster "c": database "D" appears twice`},
 		{"ErrTableName", db(Database{Name: "D", Tables: []Table{{}}}), `database "D": a table must have a name`},
 		{"ErrColumnTwice", db(Database{Name: "D", Tables: []Table{{Name: "T", Columns: []Column{{Name: "a", Type: "int"}, {Name: "a", Type: "int"}}}}}),
-			`table "T": column "a" appears twice`},
+			`database "D": table "T": column "a" appears twice`},
 		{"ErrColumnType", db(Database{Name: "D", Tables: []Table{{Name: "T", Columns: []Column{{Name: "a", Type: "varchar"}}}}}),
-			`table "T": column "a": type must be a kusto scalar type, got "varchar"`},
+			`database "D": table "T": column "a": type must be a kusto scalar type, got "varchar"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := NewSchema("c", tt.clusters...); err == nil || err.Error() != tt.want {

@@ -122,22 +122,47 @@ func (n *Node) Arguments() []*Node { return n.Child("ArgumentList").List("Expres
 
 // wire is the JSON of analyze.js.
 type wire struct {
-	Stale       bool   `json:"stale"`
-	NoDatabase  bool   `json:"noDatabase"`
-	Kind        string `json:"kind"`
-	Analyzed    bool   `json:"analyzed"`
-	Diagnostics []struct {
-		Severity string `json:"severity"`
-		Code     string `json:"code"`
-		Message  string `json:"message"`
-		Start    int    `json:"start"`
-		Length   int    `json:"length"`
-	} `json:"diagnostics"`
-	Root   *wireNode `json:"root"`
-	Tables []struct {
+	Stale       bool             `json:"stale"`
+	NoDatabase  bool             `json:"noDatabase"`
+	Kind        string           `json:"kind"`
+	Analyzed    bool             `json:"analyzed"`
+	Diagnostics []wireDiagnostic `json:"diagnostics"`
+	Root        *wireNode        `json:"root"`
+	Tables      []struct {
 		Name    string   `json:"name"`
 		Columns []Column `json:"columns"`
 	} `json:"tables"`
+}
+
+// lost is an error when the engine did not have the schema that it was given.
+func (w *wire) lost() error {
+	if w.Stale || w.NoDatabase {
+		return fmt.Errorf("the parser lost its schema (stale %v, no database %v)", w.Stale, w.NoDatabase)
+	}
+	return nil
+}
+
+// tooComplex stands for the diagnostic that the binder does not give.
+func tooComplex(pos *positions) Diagnostic {
+	return Diagnostic{Severity: "Error", Code: "KS000", Message: "the query is too complex to be analyzed", Position: pos.at(0)}
+}
+
+type wireDiagnostic struct {
+	Severity string `json:"severity"`
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Start    int    `json:"start"`
+	Length   int    `json:"length"`
+	Syntax   bool   `json:"syntax"`
+}
+
+// diagnostic is d with its place in the Go text.
+func (d wireDiagnostic) diagnostic(pos *positions) Diagnostic {
+	start, end := pos.offset(d.Start), pos.offset(d.Start+d.Length)
+	return Diagnostic{
+		Severity: d.Severity, Code: d.Code, Message: message(d.Message), Syntax: d.Syntax,
+		Position: pos.at(start), Length: end - start,
+	}
 }
 
 type wireNode struct {
@@ -167,19 +192,14 @@ func decode(answer, text, database string) (*Query, *wire, error) {
 	q := &Query{Text: text, Database: database, Kind: w.Kind}
 	pos := newPositions(text)
 	for _, d := range w.Diagnostics {
-		start, end := pos.offset(d.Start), pos.offset(d.Start+d.Length)
-		q.Diagnostics = append(q.Diagnostics, Diagnostic{
-			Severity: d.Severity, Code: d.Code, Message: message(d.Message), Position: pos.at(start), Length: end - start,
-		})
+		q.Diagnostics = append(q.Diagnostics, d.diagnostic(pos))
 	}
 	if q.refused() || q.Kind != "Query" {
 		return q, &w, nil
 	}
 	if !w.Analyzed || w.Root == nil {
 		// The binder gives up on a tree that is too deep for it, without a diagnostic.
-		q.Diagnostics = append(q.Diagnostics, Diagnostic{
-			Severity: "Error", Code: "KS000", Message: "the query is too complex to be analyzed", Position: pos.at(0),
-		})
+		q.Diagnostics = append(q.Diagnostics, tooComplex(pos))
 		return q, &w, nil
 	}
 	var build func(n *wireNode) (*Node, error)

@@ -20,6 +20,9 @@ type Schema struct {
 type Cluster struct {
 	Name      string     `json:"name"`
 	Databases []Database `json:"databases"`
+
+	// Open says that the cluster has more databases than these, of which nothing is known.
+	Open bool `json:"open,omitempty"`
 }
 
 // Database is what `database('Name')` finds.
@@ -27,6 +30,9 @@ type Database struct {
 	Name      string     `json:"name"`
 	Tables    []Table    `json:"tables"`
 	Functions []Function `json:"functions,omitempty"`
+
+	ExternalTables    []Table `json:"externalTables,omitempty"`    // what external_table('Name') finds
+	MaterializedViews []Table `json:"materializedViews,omitempty"` // what materialized_view('Name') or the name alone finds
 }
 
 // Table is a table of a database.
@@ -60,27 +66,23 @@ var columnTypes = map[string]bool{
 // NewSchema checks and keeps the clusters. cluster names the one that queries run on. An error names
 // what is at fault: an empty or repeated name, a type that is none of Kusto's ten.
 func NewSchema(cluster string, clusters ...Cluster) (*Schema, error) {
-	home := false
-	for i, c := range clusters {
-		if err := unique("cluster", clusters[:i], c.Name, func(c Cluster) string { return c.Name }); err != nil {
+	home, names := false, map[string]bool{}
+	for _, c := range clusters {
+		if err := unique("cluster", names, c.Name); err != nil {
 			return nil, err
 		}
 		home = home || c.Name == cluster
-		for j, d := range c.Databases {
-			if err := unique("database", c.Databases[:j], d.Name, func(d Database) string { return d.Name }); err != nil {
+		databases := make(map[string]bool, len(c.Databases))
+		for _, d := range c.Databases {
+			if err := unique("database", databases, d.Name); err != nil {
 				return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
 			}
-			for k, t := range d.Tables {
-				if err := unique("table", d.Tables[:k], t.Name, func(t Table) string { return t.Name }); err != nil {
+			for _, of := range []struct {
+				what   string
+				tables []Table
+			}{{"table", d.Tables}, {"external table", d.ExternalTables}, {"materialized view", d.MaterializedViews}} {
+				if err := checkTables(of.what, of.tables); err != nil {
 					return nil, fmt.Errorf("database %q: %w", d.Name, err)
-				}
-				for l, col := range t.Columns {
-					if err := unique("column", t.Columns[:l], col.Name, func(c Column) string { return c.Name }); err != nil {
-						return nil, fmt.Errorf("table %q: %w", t.Name, err)
-					}
-					if !columnTypes[col.Type] {
-						return nil, fmt.Errorf("table %q: column %q: type must be a kusto scalar type, got %q", t.Name, col.Name, col.Type)
-					}
 				}
 			}
 		}
@@ -103,16 +105,35 @@ func NewSchema(cluster string, clusters ...Cluster) (*Schema, error) {
 	}, nil
 }
 
-// unique refuses a name that is empty or that one of before has.
-func unique[T any](what string, before []T, name string, of func(T) string) error {
+// checkTables refuses tables without a name, and columns without a name or a type.
+func checkTables(what string, tables []Table) error {
+	seen := make(map[string]bool, len(tables))
+	for _, t := range tables {
+		if err := unique(what, seen, t.Name); err != nil {
+			return err
+		}
+		columns := make(map[string]bool, len(t.Columns))
+		for _, c := range t.Columns {
+			if err := unique("column", columns, c.Name); err != nil {
+				return fmt.Errorf("%s %q: %w", what, t.Name, err)
+			}
+			if !columnTypes[c.Type] {
+				return fmt.Errorf("%s %q: column %q: type must be a kusto scalar type, got %q", what, t.Name, c.Name, c.Type)
+			}
+		}
+	}
+	return nil
+}
+
+// unique refuses a name that is empty or seen before.
+func unique(what string, seen map[string]bool, name string) error {
 	if name == "" {
 		return fmt.Errorf("a %s must have a name", what)
 	}
-	for _, b := range before {
-		if of(b) == name {
-			return fmt.Errorf("%s %q appears twice", what, name)
-		}
+	if seen[name] {
+		return fmt.Errorf("%s %q appears twice", what, name)
 	}
+	seen[name] = true
 	return nil
 }
 
