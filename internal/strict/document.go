@@ -35,7 +35,8 @@ type Document struct {
 	Several bool
 
 	root   *yaml.Node
-	offset int // lines of the file before the text that root's lines count from
+	text   []byte // that root was read from
+	offset int    // lines of the file before it
 
 	// Filled by Decode.
 	fields  map[string]*yaml.Node // every field of the text by its path
@@ -73,7 +74,7 @@ func Parse(file string, text []byte) ([]*Document, Problems) {
 				continue
 			}
 			number++
-			docs = append(docs, &Document{File: file, Number: number, root: root.Content[0], offset: part.offset})
+			docs = append(docs, &Document{File: file, Number: number, root: root.Content[0], text: part.text, offset: part.offset})
 		}
 	}
 	for _, d := range docs {
