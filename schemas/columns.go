@@ -29,52 +29,62 @@ func (t *TransformConfig) Columns() []string {
 	return names
 }
 
-// Check reports why an answer with these columns can never be transformed: a
-// column that is not there, a value that is no number or a timestamp that is no
-// datetime. It is an error of the configuration, to be found on the first answer
-// and before anything is exported.
+// A ColumnProblem is a column of the transform that an answer cannot serve.
+type ColumnProblem struct {
+	// Field is the field of the transform that names it, such as labelColumns[2].
+	Field string
+	// Column is its name.
+	Column string
+	// Missing says that the answer has no such column; else it has another type.
+	Missing bool
+	// Message says what is wrong, and what columns there are.
+	Message string
+}
+
+// Check reports why an answer with these columns can never be transformed: the
+// first of CheckAll. It is an error of the configuration, to be found on the first
+// answer and before anything is exported.
 func (t *TransformConfig) Check(columns []ColumnType) error {
-	find := func(name string) (ColumnType, bool) {
-		i := slices.IndexFunc(columns, func(c ColumnType) bool { return c.Name == name })
-		if i < 0 {
-			return ColumnType{}, false
-		}
-		return columns[i], true
-	}
-	check := func(field, name, want string, types ...string) error {
-		if name == "" {
-			return nil
-		}
-		c, ok := find(name)
-		if !ok {
-			return fmt.Errorf("transform.%s: the answer has no column %q; it has %s", field, name, columnList(columns))
-		}
-		if len(types) > 0 && !slices.Contains(types, c.Type) {
-			return fmt.Errorf("transform.%s: column %q is %s, want %s", field, name, c.Type, want)
-		}
-		return nil
-	}
-	if err := check("metricNameColumn", t.MetricNameColumn, "string", "string", "dynamic"); err != nil {
-		return err
-	}
-	number := []string{"bool", "int", "long", "real", "decimal", "string", "timespan", "dynamic"}
-	if err := check("valueColumn", t.ValueColumn, "a number", number...); err != nil {
-		return err
-	}
-	for i, name := range t.ValueColumns {
-		if err := check(fmt.Sprintf("valueColumns[%d]", i), name, "a number", number...); err != nil {
-			return err
-		}
-	}
-	if err := check("timestampColumn", t.TimestampColumn, "datetime", "datetime"); err != nil {
-		return err
-	}
-	for i, name := range t.LabelColumns {
-		if err := check(fmt.Sprintf("labelColumns[%d]", i), name, ""); err != nil {
-			return err
-		}
+	if problems := t.CheckAll(columns); len(problems) > 0 {
+		return fmt.Errorf("transform.%s: %s", problems[0].Field, problems[0].Message)
 	}
 	return nil
+}
+
+// TypeUnknown is the type of a column of which only the name is known; any use of
+// it may be right.
+const TypeUnknown = "unknown"
+
+// CheckAll returns every column of the transform that is not there, is no number
+// where a value is wanted, or no datetime where a timestamp is.
+func (t *TransformConfig) CheckAll(columns []ColumnType) []ColumnProblem {
+	var problems []ColumnProblem
+	check := func(field, name, want string, types ...string) {
+		if name == "" {
+			return
+		}
+		i := slices.IndexFunc(columns, func(c ColumnType) bool { return c.Name == name })
+		if i < 0 {
+			problems = append(problems, ColumnProblem{field, name, true,
+				fmt.Sprintf("the answer has no column %q; it has %s", name, columnList(columns))})
+			return
+		}
+		if got := columns[i].Type; len(types) > 0 && got != TypeUnknown && !slices.Contains(types, got) {
+			problems = append(problems, ColumnProblem{field, name, false,
+				fmt.Sprintf("column %q is %s, want %s", name, got, want)})
+		}
+	}
+	check("metricNameColumn", t.MetricNameColumn, "string", "string", "dynamic")
+	number := []string{"bool", "int", "long", "real", "decimal", "string", "timespan", "dynamic"}
+	check("valueColumn", t.ValueColumn, "a number", number...)
+	for i, name := range t.ValueColumns {
+		check(fmt.Sprintf("valueColumns[%d]", i), name, "a number", number...)
+	}
+	check("timestampColumn", t.TimestampColumn, "datetime", "datetime")
+	for i, name := range t.LabelColumns {
+		check(fmt.Sprintf("labelColumns[%d]", i), name, "")
+	}
+	return problems
 }
 
 func columnList(columns []ColumnType) string {
