@@ -204,8 +204,12 @@ func settle(t testing.TB, p *pipe.Pipe) string {
 		if err != nil {
 			return false
 		}
-		info := c.CachedInfo()
-		return info.NumPending == 0 && info.NumAckPending == 0
+		events, err := p.JS.Stream(t.Context(), schemas.EventsStream)
+		if err != nil {
+			return false
+		}
+		// Not by what is pending: of a consumer that is just being created that is 0.
+		return c.CachedInfo().AckFloor.Stream >= events.CachedInfo().State.LastSeq
 	}, 50*time.Second, 20*time.Millisecond)
 	return epoch
 }
