@@ -43,6 +43,11 @@ const (
 	HeaderDeadAt       = "K2o-Dead-At"       // when, RFC 3339
 )
 
+// HeaderPutBack is on a message that was a dead letter and was put back: when it had
+// failed, RFC 3339. Whoever reports that it failed again reports a later time, also
+// if his clock is behind.
+const HeaderPutBack = "K2o-Put-Back"
+
 // The limits of a message, beyond which it is cut into several or refused.
 const (
 	// RowBatchRows is the most rows of a row batch.

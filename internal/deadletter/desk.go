@@ -28,7 +28,7 @@ type Desk struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	// between, where set, is called between the two steps of a decision; its error
+	// between, where set, is called between any two steps of a decision; its error
 	// ends it there, as a crash would. For tests.
 	between func() error
 }
@@ -94,20 +94,33 @@ func (d *Desk) Retry(ctx context.Context, id uint64) (*Letter, error) {
 	if err != nil {
 		return fail(err)
 	}
-	// Reported before it is put back: after what its stage then reports, it would
-	// say of a window that is exported that it is tried again.
-	if err := d.report(ctx, l, schemas.EventRetrying, fmt.Sprintf("dead letter %d was put back where it failed", id)); err != nil {
+	if err := d.putBack(ctx, m); err != nil {
 		return fail(err)
 	}
-	try, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if _, err := d.Pipe.JS.PublishMsg(try, m); err != nil {
-		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound) {
-			err = fmt.Errorf("no stream takes %s: %w", l.Subject, err)
-		}
-		return fail(err)
+	again := func(err error) (*Letter, error) {
+		return l, fmt.Errorf("dead letter %d was put back, but %w; put it back again, which the stream takes for the same", id, err)
+	}
+	if err := d.step(); err != nil {
+		return again(err)
+	}
+	// Reported once it is back: of one that no stream took, the ledger says that it
+	// failed. That its stage may have reported since what became of it makes no
+	// difference, for this is about the failure of the letter, not of any later.
+	if err := d.report(ctx, l, schemas.EventRetrying, l.At, fmt.Sprintf("dead letter %d was put back where it failed", id)); err != nil {
+		return again(err)
 	}
 	return l, d.remove(ctx, l)
+}
+
+// putBack stores a message on the subject where it failed.
+func (d *Desk) putBack(ctx context.Context, m *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	_, err := d.Pipe.JS.PublishMsg(ctx, m)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = fmt.Errorf("no stream takes %s: %w", m.Subject, err)
+	}
+	return err
 }
 
 // Drop gives a message up: it records the decision and removes the letter.
@@ -119,19 +132,36 @@ func (d *Desk) Drop(ctx context.Context, id uint64, reason string) (*Letter, err
 	if err != nil {
 		return nil, err
 	}
-	if err := d.report(ctx, l, schemas.EventDropped, reason); err != nil {
+	// About all that was reported of it until now: a letter may stand for two reports.
+	about := d.now()
+	if about.Before(l.At) {
+		about = l.At
+	}
+	if err := d.report(ctx, l, schemas.EventDropped, about, reason); err != nil {
 		return l, fmt.Errorf("drop dead letter %d: %w; it is kept", id, err)
 	}
 	return l, d.remove(ctx, l)
 }
 
-// remove is the second step of each decision. A letter that somebody else has
-// removed meanwhile is removed.
+func (d *Desk) step() error {
+	if d.between == nil {
+		return nil
+	}
+	return d.between()
+}
+
+func (d *Desk) now() time.Time {
+	if d.Now == nil {
+		return time.Now()
+	}
+	return d.Now()
+}
+
+// remove is the last step of each decision. A letter that somebody else has removed
+// meanwhile is removed.
 func (d *Desk) remove(ctx context.Context, l *Letter) error {
-	if d.between != nil {
-		if err := d.between(); err != nil {
-			return err
-		}
+	if err := d.step(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -148,24 +178,21 @@ func (d *Desk) remove(ctx context.Context, l *Letter) error {
 	return fmt.Errorf("remove dead letter %d: %w; decide about it again", l.ID, err)
 }
 
-// report publishes an event about a letter's window. A letter that does not tell
-// its window has none in the ledger either.
-func (d *Desk) report(ctx context.Context, l *Letter, kind schemas.EventType, message string) error {
+// report publishes an event about a letter's window: a decision about what failed of
+// its message until a time. A letter that does not tell its window has none in the
+// ledger either.
+func (d *Desk) report(ctx context.Context, l *Letter, kind schemas.EventType, about time.Time, message string) error {
 	id, ok := l.WindowID()
 	if !ok {
 		return nil
 	}
-	now := time.Now
-	if d.Now != nil {
-		now = d.Now
-	}
 	batch, _ := strconv.ParseUint(l.Header.Get(schemas.HeaderBatch), 10, 64)
 	return d.Pipe.Event(ctx, &wire.Event{
-		Type: string(kind), Stage: string(l.Stage), AtUnixNano: now().UnixNano(),
+		Type: string(kind), Stage: string(l.Stage), AtUnixNano: d.now().UnixNano(),
 		Window: l.Window, Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
 		Lane: l.Header.Get(schemas.HeaderLane), Request: l.Header.Get(schemas.HeaderRequest),
 		Run: l.Header.Get(schemas.HeaderRun), Exporter: l.Exporter, Batch: batch,
-		Attempt: l.Attempts, Kind: string(l.Kind), Message: message,
+		Attempt: l.Attempts, Kind: string(l.Kind), Message: message, LetterUnixNano: about.UnixNano(),
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
@@ -204,14 +206,20 @@ func TestList(t *testing.T) {
 // though the stream still knows its id; a crash half way loses and doubles nothing.
 func TestRetry(t *testing.T) {
 	for stage, kind := range kinds {
-		for _, crash := range []bool{false, true} {
-			t.Run(fmt.Sprintf("OK %s crash=%t", stage, crash), func(t *testing.T) {
+		for crash := range 3 { // after so many steps; 0: not
+			t.Run(fmt.Sprintf("OK %s crash=%d", stage, crash), func(t *testing.T) {
 				p := pipetest.MustOpen(t, exporter)
 				mustBury(t, p, stage, 1)
 				d := &Desk{Pipe: p}
-				if crash {
+				if crash > 0 {
 					killed := errors.New("killed")
-					d.between = func() error { return killed }
+					steps := 0
+					d.between = func() error {
+						if steps++; steps == crash {
+							return killed
+						}
+						return nil
+					}
 					_, err := d.Retry(t.Context(), 1)
 					require.ErrorIs(t, err, killed)
 					_, err = d.Get(t.Context(), 1)
@@ -247,16 +255,65 @@ func TestRetry(t *testing.T) {
 					require.Equal(t, v, got[0].Header[k], k)
 				}
 				require.Equal(t, "1", got[0].Header.Get(schemas.HeaderVersion))
+				require.Equal(t, l.At.Format(time.RFC3339Nano), got[0].Header.Get(schemas.HeaderPutBack))
 				for k := range got[0].Header {
 					require.NotContains(t, k, "K2o-Dead-")
 				}
 				retrying := events(t, p, schemas.EventRetrying)
 				require.NotEmpty(t, retrying)
 				require.Equal(t, "dead letter 1 was put back where it failed", retrying[0].Message)
-				require.Equal(t, windowID(0).String(), retrying[0].Window)
+				for _, e := range retrying {
+					require.Equal(t, windowID(0).String(), e.Window)
+					require.Equal(t, l.At.UnixNano(), e.LetterUnixNano, "whenever it is said, it is about the same failure")
+				}
+				require.Equal(t, l.At.UnixNano(), events(t, p, schemas.EventFailed)[0].AtUnixNano)
 			})
 		}
 	}
+
+	t.Run("OK two at once", func(t *testing.T) {
+		p := pipetest.MustOpen(t, exporter)
+		mustBury(t, p, schemas.Sender, 1)
+		// Both have put it back before either goes on.
+		var g errgroup.Group
+		var both sync.WaitGroup
+		both.Add(2)
+		for range 2 {
+			d, steps := &Desk{Pipe: p}, 0
+			d.between = func() error {
+				if steps++; steps == 1 {
+					both.Done()
+					both.Wait()
+				}
+				return nil
+			}
+			g.Go(func() error {
+				_, err := d.Retry(t.Context(), 1)
+				return err
+			})
+		}
+		require.NoError(t, g.Wait())
+		s, err := p.JS.Stream(t.Context(), schemas.OTLPStream(exporter))
+		require.NoError(t, err)
+		require.EqualValues(t, 2, s.CachedInfo().State.Msgs, "the one that failed and the one that was put back")
+	})
+
+	t.Run("OK it fails again by a clock that is behind", func(t *testing.T) {
+		p := pipetest.MustOpen(t, exporter)
+		h := kinds[schemas.Querier].message(t, 0)
+		failed := time.Now().Add(time.Hour).UTC()
+		letter := &Letter{ID: 1, Subject: h.Subject, Header: h.Header, Data: h.Data, At: failed}
+		m, err := letter.message()
+		require.NoError(t, err)
+		_, err = p.JS.PublishMsg(t.Context(), m)
+		require.NoError(t, err)
+		stop := consume(t, p, schemas.Querier, func(*pipe.Message) error { return pipe.Permanent(errors.New("again")) })
+		defer stop()
+		require.Eventually(t, func() bool {
+			e := events(t, p, schemas.EventFailed)
+			return len(e) == 1 && e[0].AtUnixNano == failed.UnixNano()+1
+		}, time.Minute, 10*time.Millisecond)
+	})
 
 	t.Run("OK it fails again", func(t *testing.T) {
 		p := pipetest.MustOpen(t, exporter)
@@ -287,6 +344,27 @@ func TestRetry(t *testing.T) {
 		require.ErrorContains(t, err, "retry dead letter 1: no stream takes k2o.otlp.data=2Edog.live.ns.a=2Eb.20250625T100000Z.RUN.4: ")
 		require.ErrorContains(t, err, "; it is kept")
 		_, err = (&Desk{Pipe: p}).Get(t.Context(), 1)
+		require.NoError(t, err)
+		require.Empty(t, events(t, p, schemas.EventRetrying), "nobody is told that it is under way")
+	})
+
+	t.Run("ErrFull", func(t *testing.T) {
+		p := pipetest.MustOpen(t, exporter)
+		mustBury(t, p, schemas.Sender, 1)
+		s, err := p.JS.Stream(t.Context(), schemas.OTLPStream(exporter))
+		require.NoError(t, err)
+		cfg := s.CachedInfo().Config
+		cfg.MaxMsgs = 1
+		_, err = p.JS.UpdateStream(t.Context(), cfg)
+		require.NoError(t, err)
+		_, err = (&Desk{Pipe: p}).Retry(t.Context(), 1)
+		require.ErrorContains(t, err, "maximum messages exceeded")
+		require.ErrorContains(t, err, "; it is kept")
+		require.Empty(t, events(t, p, schemas.EventRetrying), "nobody is told that it is under way")
+		cfg.MaxMsgs = -1
+		_, err = p.JS.UpdateStream(t.Context(), cfg)
+		require.NoError(t, err)
+		_, err = (&Desk{Pipe: p}).Retry(t.Context(), 1)
 		require.NoError(t, err)
 	})
 
@@ -323,6 +401,7 @@ func TestDrop(t *testing.T) {
 		require.Equal(t, "permanent", e.Kind)
 		require.Equal(t, "RUN", e.Run)
 		require.EqualValues(t, 4, e.Batch)
+		require.GreaterOrEqual(t, e.LetterUnixNano, events(t, p, schemas.EventFailed)[0].AtUnixNano)
 	}
 }
 

@@ -91,6 +91,7 @@ func (l *Letter) message() (*nats.Msg, error) {
 	}
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("retry/%d/%s", l.ID, l.Stored.UTC().Format(time.RFC3339Nano)))
 	m.Header.Set(nats.ExpectedStreamHdr, stream)
+	m.Header.Set(schemas.HeaderPutBack, l.At.UTC().Format(time.RFC3339Nano))
 	return m, nil
 }
 

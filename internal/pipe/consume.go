@@ -333,7 +333,7 @@ func (c *consumer) failed(ctx context.Context, m *Message, kind Kind, cause erro
 		return
 	}
 	log.Warn(text)
-	if err := c.p.report(ctx, c.Stage, m, schemas.EventRetrying, kind, cause); err != nil {
+	if err := c.p.report(ctx, c.Stage, m, schemas.EventRetrying, kind, cause, instant(m)); err != nil {
 		log.Debug("could not report a retry", "error", err)
 	}
 }

@@ -30,7 +30,8 @@ func (p *Pipe) bury(ctx context.Context, stage schemas.Stage, m *Message, kind K
 	h.Set(schemas.HeaderDeadReason, oneLine(cause))
 	h.Set(schemas.HeaderDeadAttempts, formatUint(m.Attempt))
 	h.Set(schemas.HeaderDeadSubject, m.Subject)
-	h.Set(schemas.HeaderDeadAt, time.Now().UTC().Format(time.RFC3339Nano))
+	at := instant(m)
+	h.Set(schemas.HeaderDeadAt, at.Format(time.RFC3339Nano))
 
 	id, _ := schemas.ParseWindowID(m.Window()) // the zero id where there is none
 	// A second burial of the same message, after a lost ack, is the same letter.
@@ -41,19 +42,29 @@ func (p *Pipe) bury(ctx context.Context, stage schemas.Stage, m *Message, kind K
 	}
 	// Without the event the ledger would wait for this window for ever, so the message
 	// comes again; its letter is then a duplicate.
-	return p.report(ctx, stage, m, schemas.EventFailed, kind, cause)
+	return p.report(ctx, stage, m, schemas.EventFailed, kind, cause, at)
+}
+
+// instant is the time of what is to be reported of m: later than when it failed, if it
+// was put back since.
+func instant(m *Message) time.Time {
+	now := time.Now().UTC()
+	if failed, err := time.Parse(time.RFC3339Nano, m.Header.Get(schemas.HeaderPutBack)); err == nil && !now.After(failed) {
+		return failed.Add(1)
+	}
+	return now
 }
 
 // report publishes an event about m's window; there is none about a message
 // without a window.
-func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, event schemas.EventType, kind Kind, cause error) error {
+func (p *Pipe) report(ctx context.Context, stage schemas.Stage, m *Message, event schemas.EventType, kind Kind, cause error, at time.Time) error {
 	id, err := schemas.ParseWindowID(m.Window())
 	if err != nil {
 		return nil
 	}
 	batch, _ := strconv.ParseUint(m.Header.Get(schemas.HeaderBatch), 10, 64) // 0 where it is no OTLP batch
 	return p.Event(ctx, &wire.Event{
-		Type: string(event), Stage: string(stage), AtUnixNano: time.Now().UnixNano(),
+		Type: string(event), Stage: string(stage), AtUnixNano: at.UnixNano(),
 		Window: m.Window(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
 		Lane: m.Header.Get(schemas.HeaderLane), Request: m.Header.Get(schemas.HeaderRequest),

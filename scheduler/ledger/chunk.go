@@ -103,7 +103,7 @@ func encodeChunk(c *wire.LedgerChunk) ([]byte, error) {
 	}
 	for _, w := range c.Windows {
 		for _, course := range append([]*wire.WindowCourse{w.Schedule}, w.Replays...) {
-			for _, e := range append([]*wire.WindowError{course.GetRetrying(), course.GetDropped()}, course.GetFailures()...) {
+			for _, e := range slices.Concat([]*wire.WindowError{course.GetRetrying(), course.GetMore()}, course.GetFailures(), course.GetDropped(), course.GetPutBack()) {
 				if e != nil && len(e.Message) > shortMessage {
 					e.Message = strings.ToValidUTF8(e.Message[:shortMessage], "")
 				}

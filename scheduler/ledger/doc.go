@@ -21,7 +21,8 @@
 //
 // A window failed when a message of it became a dead letter, until that went on:
 // it was put back, its query was begun again or gave other rows, or it was exported after
-// all. What a replay or backfill did to a window (events with a request) is kept
+// all. Each batch is one of its own: of two dead ones, the one that is put back or
+// given up says nothing of the other. What a replay or backfill did to a window (events with a request) is kept
 // beside what the schedule's job did. It can make a window exported, and never
 // takes that away.
 //

@@ -69,6 +69,14 @@ func rows(n, batches uint64) func(*wire.Event) {
 func batch(n, points uint64) func(*wire.Event) {
 	return func(e *wire.Event) { e.Batch, e.Points = n, points }
 }
+
+// letter makes a decision of an event: about what failed a number of seconds after the
+// end of the first window.
+func letter(after int) func(*wire.Event) {
+	return func(e *wire.Event) {
+		e.LetterUnixNano = began.Add(time.Minute + time.Duration(after)*time.Second).UnixNano()
+	}
+}
 func attempt(n uint64) func(*wire.Event) { return func(e *wire.Event) { e.Attempt = n } }
 func rejected(reason string, n uint64) func(*wire.Event) {
 	return func(e *wire.Event) { e.Rejected = map[string]uint64{reason: n} }

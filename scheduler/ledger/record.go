@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -15,9 +14,14 @@ const (
 	// window queried again whose row batches were lost. It is the same request.
 	againMark = "~again-"
 
-	// maxReplays and maxRuns bound what is kept of one window; the oldest goes.
+	// maxReplays and maxRuns bound what is kept of one window; the oldest goes, but
+	// for the one that makes it exported.
 	maxReplays = 16
 	maxRuns    = 16
+
+	// maxErrors bounds the dead letters of one window, and the decisions about them,
+	// that are told apart.
+	maxErrors = 1024
 
 	// maxBatches bounds the number of an OTLP batch, a hundred times what the
 	// largest window has: an event that is wrong must not cost memory.
@@ -36,7 +40,9 @@ func apply(r *wire.WindowRecord, e *wire.Event) {
 	request, _, _ := strings.Cut(e.Request, againMark)
 	applyCourse(course(r, request), e)
 	if len(r.Replays) > maxReplays {
-		r.Replays = slices.DeleteFunc(r.Replays, oldestCourse(r.Replays))
+		r.Replays = withoutOldest(r.Replays, func(c *wire.WindowCourse) (bool, int64, string) {
+			return exported(c) != nil, c.LastUnixNano, c.Request
+		})
 	}
 }
 
@@ -57,11 +63,26 @@ func course(r *wire.WindowRecord, request string) *wire.WindowCourse {
 	return r.Replays[i]
 }
 
-func oldestCourse(courses []*wire.WindowCourse) func(*wire.WindowCourse) bool {
-	oldest := slices.MinFunc(courses, func(a, b *wire.WindowCourse) int {
-		return cmp.Or(cmp.Compare(a.LastUnixNano, b.LastUnixNano), cmp.Compare(a.Request, b.Request))
-	})
-	return func(c *wire.WindowCourse) bool { return c == oldest }
+// withoutOldest returns a list without its oldest element, other than the newest one
+// that makes the window exported.
+func withoutOldest[T any](list []*T, of func(*T) (exported bool, at int64, id string)) []*T {
+	var oldest, newest *T
+	compare := func(a, b *T) int {
+		_, atA, idA := of(a)
+		_, atB, idB := of(b)
+		return cmp.Or(cmp.Compare(atA, atB), cmp.Compare(idA, idB))
+	}
+	for _, e := range list {
+		if is, _, _ := of(e); is && (newest == nil || compare(e, newest) > 0) {
+			newest = e
+		}
+	}
+	for _, e := range list {
+		if e != newest && (oldest == nil || compare(e, oldest) < 0) {
+			oldest = e
+		}
+	}
+	return slices.DeleteFunc(list, func(e *T) bool { return e == oldest })
 }
 
 func applyCourse(c *wire.WindowCourse, e *wire.Event) {
@@ -93,32 +114,32 @@ func applyCourse(c *wire.WindowCourse, e *wire.Event) {
 		}
 	case schemas.EventRetrying:
 		c.Retrying = later(c.Retrying, errorOf(e))
-		// What is tried again by itself failed in another way: this was a dead letter.
-		if e.Kind == string(pipe.KindPermanent) || e.Kind == string(pipe.KindPanic) {
-			c.PutBack = latest(c.PutBack, errorOf(e))
+		if e.LetterUnixNano != 0 {
+			c.PutBack, _ = latest(c.PutBack, errorOf(e))
 		}
 	case schemas.EventFailed:
-		c.Failures = latest(c.Failures, errorOf(e))
+		var more *wire.WindowError
+		c.Failures, more = latest(c.Failures, errorOf(e))
+		if more != nil {
+			more.Batch = maxBatches // which no decision is about: the others are not known
+			c.More = later(c.More, more)
+		}
 	case schemas.EventDropped:
-		c.Dropped = later(c.Dropped, errorOf(e))
+		c.Dropped, _ = latest(c.Dropped, errorOf(e))
 	}
 }
 
 // runOf returns what is known of a run.
 func runOf(c *wire.WindowCourse, run string) *wire.RunRecord {
-	find := func() (int, bool) {
-		return slices.BinarySearchFunc(c.Runs, run, func(r *wire.RunRecord, run string) int { return cmp.Compare(r.Run, run) })
-	}
-	i, ok := find()
+	i, ok := slices.BinarySearchFunc(c.Runs, run, func(r *wire.RunRecord, run string) int { return cmp.Compare(r.Run, run) })
 	if ok {
 		return c.Runs[i]
 	}
 	if len(c.Runs) >= maxRuns {
-		oldest := slices.MinFunc(c.Runs, func(a, b *wire.RunRecord) int {
-			return cmp.Or(cmp.Compare(a.QueriedUnixNano, b.QueriedUnixNano), cmp.Compare(a.Run, b.Run))
+		c.Runs = withoutOldest(c.Runs, func(r *wire.RunRecord) (bool, int64, string) {
+			return complete(r), r.QueriedUnixNano, r.Run
 		})
-		c.Runs = slices.DeleteFunc(c.Runs, func(r *wire.RunRecord) bool { return r == oldest })
-		i, _ = find()
+		return runOf(c, run)
 	}
 	c.Runs = slices.Insert(c.Runs, i, &wire.RunRecord{Run: run})
 	return c.Runs[i]
@@ -157,19 +178,38 @@ func applyExported(r *wire.RunRecord, e *wire.Event) {
 	}
 }
 
-// latest adds an error to those of a window, of which each stage and run has its
-// latest.
-func latest(list []*wire.WindowError, err *wire.WindowError) []*wire.WindowError {
-	i, ok := slices.BinarySearchFunc(list, err, func(a, b *wire.WindowError) int {
-		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Run, b.Run))
-	})
-	switch {
-	case ok:
-		list[i] = later(list[i], err)
-	case len(list) < maxRuns*len(schemas.Stages):
-		list = slices.Insert(list, i, err)
+// latest adds an error to those of a window, of which each stage, run and batch has
+// its latest. What is too many for the list it returns: of all there ever were, the
+// first in order are kept, whatever order they come in.
+func latest(list []*wire.WindowError, err *wire.WindowError) (kept []*wire.WindowError, tooMany *wire.WindowError) {
+	i, ok := slices.BinarySearchFunc(list, err, about)
+	if ok {
+		// Of decisions the one about the later failure counts, whoever's clock it has.
+		if old := list[i].LetterUnixNano; old == err.LetterUnixNano {
+			list[i] = later(list[i], err)
+		} else if old < err.LetterUnixNano {
+			list[i] = err
+		}
+		return list, nil
 	}
-	return list
+	list = slices.Insert(list, i, err)
+	if len(list) > maxErrors {
+		return list[:maxErrors], list[maxErrors]
+	}
+	return list, nil
+}
+
+// about orders errors by the message that they are about: 0 if it is the same.
+func about(a, b *wire.WindowError) int {
+	return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Run, b.Run), cmp.Compare(a.Batch, b.Batch))
+}
+
+// find returns the error about the same message; nil if there is none.
+func find(list []*wire.WindowError, err *wire.WindowError) *wire.WindowError {
+	if i, ok := slices.BinarySearchFunc(list, err, about); ok {
+		return list[i]
+	}
+	return nil
 }
 
 func errorOf(e *wire.Event) *wire.WindowError {
@@ -177,7 +217,8 @@ func errorOf(e *wire.Event) *wire.WindowError {
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "")
 	}
-	return &wire.WindowError{Stage: e.Stage, Kind: e.Kind, Message: message, AtUnixNano: e.AtUnixNano, Run: e.Run}
+	return &wire.WindowError{Stage: e.Stage, Kind: e.Kind, Message: message, AtUnixNano: e.AtUnixNano,
+		Run: e.Run, Batch: e.Batch, LetterUnixNano: e.LetterUnixNano}
 }
 
 // later returns the later of two errors, either of which may be nil; of two at the
@@ -189,8 +230,8 @@ func later(a, b *wire.WindowError) *wire.WindowError {
 	case b == nil:
 		return a
 	}
-	if cmp.Or(cmp.Compare(a.AtUnixNano, b.AtUnixNano), cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Run, b.Run),
-		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message)) < 0 {
+	if cmp.Or(cmp.Compare(a.AtUnixNano, b.AtUnixNano), about(a, b), cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Message, b.Message), cmp.Compare(a.LetterUnixNano, b.LetterUnixNano)) < 0 {
 		return b
 	}
 	return a

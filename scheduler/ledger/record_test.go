@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,13 +54,24 @@ func TestState(t *testing.T) {
 		"ErrSendQueriedAgain": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).event(0, queried, 3, b, rows(3, 1)),
 			"transformed failed transformed"},
 		"ErrSendPutBack": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).
-			event(0, retrying, 3, a, because(sender, "retry", "x")).event(0, retrying, 4, a, because(sender, "permanent", "put back")).event(0, failed, 5, a, because(sender, "permanent", "x")),
+			event(0, retrying, 3, a, because(sender, "retry", "x")).event(0, retrying, 4, a, because(sender, "permanent", "put back"), letter(2)).event(0, failed, 5, a, because(sender, "permanent", "x")),
 			"transformed failed failed transformed failed"},
-		"ErrQueryPutBack": {newStory("x").event(0, running, 1).event(0, failed, 2, because(schemas.Querier, "permanent", "x")).event(0, retrying, 3, because(schemas.Querier, "permanent", "x")), "running failed running"},
-		"ErrDropped":      {newStory("x").event(0, running, 1).event(0, failed, 2).event(0, dropped, 3).event(0, running, 4).event(0, queried, 5, a), "running failed failed running exported"},
-		"OKRetrying":      {newStory("x").event(0, planned, 1).event(0, running, 2).event(0, retrying, 3).event(0, queried, 4, a), "planned running running exported"},
-		"OKReplay":        {newStory("x").export(0).event(0, planned, 60, request("r")).event(0, failed, 61, request("r")), "planned running queried transformed exported exported exported"},
-		"OKReplayed":      {newStory("x").event(0, failed, 1).event(0, planned, 2, request("r")).event(0, running, 3, request("r")).event(0, queried, 4, request("r"), a).event(0, running, 5, request("s")), "failed failed failed exported exported"},
+		"ErrQueryPutBack": {newStory("x").event(0, running, 1).event(0, failed, 2, because(schemas.Querier, "permanent", "x")).event(0, retrying, 3, because(schemas.Querier, "permanent", "x"), letter(2)), "running failed running"},
+		"ErrDropped":      {newStory("x").event(0, running, 1).event(0, failed, 2).event(0, dropped, 3, letter(3)).event(0, running, 4).event(0, queried, 5, a), "running failed failed running exported"},
+		"ErrBatches": {newStory("x").event(0, transformed, 1, a, rows(3, 3)).event(0, exported, 2, a, batch(2, 1)).
+			event(0, failed, 3, a, because(sender, "permanent", "x"), batch(0, 0)).event(0, failed, 3, a, because(sender, "permanent", "x"), batch(1, 0)).
+			event(0, retrying, 4, a, because(sender, "permanent", "x"), batch(0, 0), letter(3)).event(0, exported, 5, a, batch(0, 1)).
+			event(0, retrying, 6, a, because(sender, "permanent", "x"), batch(1, 0), letter(3)).event(0, failed, 7, a, because(sender, "permanent", "x"), batch(1, 0)).
+			event(0, retrying, 8, a, because(sender, "permanent", "x"), batch(1, 0), letter(7)).event(0, exported, 9, a, batch(1, 1)),
+			"transformed transformed failed failed failed failed transformed failed transformed exported"},
+		"ErrPutBackReportedLate": {newStory("x").event(0, transformed, 1, a, rows(3, 1)).event(0, failed, 2, a, because(sender, "permanent", "x")).event(0, failed, 4, a, because(sender, "permanent", "x")).
+			event(0, retrying, 9, a, because(sender, "permanent", "x"), letter(2)).event(0, retrying, 3, a, because(sender, "permanent", "x"), letter(4)).event(0, retrying, 12, a, because(sender, "permanent", "x"), letter(2)),
+			"transformed failed failed failed transformed transformed"},
+		"OKAcceptedAfterAll": {newStory("x").event(0, transformed, 1, a, rows(3, 2)).event(0, failed, 2, a, because(sender, "permanent", "x"), batch(1, 0)).event(0, exported, 3, a, batch(1, 1)).event(0, exported, 4, a, batch(0, 1)),
+			"transformed failed transformed exported"},
+		"OKRetrying": {newStory("x").event(0, planned, 1).event(0, running, 2).event(0, retrying, 3).event(0, queried, 4, a), "planned running running exported"},
+		"OKReplay":   {newStory("x").export(0).event(0, planned, 60, request("r")).event(0, failed, 61, request("r")), "planned running queried transformed exported exported exported"},
+		"OKReplayed": {newStory("x").event(0, failed, 1).event(0, planned, 2, request("r")).event(0, running, 3, request("r")).event(0, queried, 4, request("r"), a).event(0, running, 5, request("s")), "failed failed failed exported exported"},
 		"OKOnlyReplay": {newStory("x").event(0, planned, 2, request("r")).event(0, failed, 3, request("r")).event(0, queried, 4, request("s"), a),
 			"planned failed exported"},
 		"OKNotYetKnown": {newStory("x").event(0, exported, 1, a, batch(0, 1)).event(0, transformed, 1, a, rows(1, 1)), "queried exported"},
@@ -116,11 +129,87 @@ func TestRecord(t *testing.T) {
 		r := c.Windows[0]
 		require.Len(t, r.Replays, maxReplays)
 		require.Len(t, r.Schedule.Runs, maxRuns)
-		require.Len(t, r.Schedule.Failures, maxRuns*len(schemas.Stages))
+		require.Len(t, r.Schedule.Failures, 100)
 		data, err := encodeChunk(c)
 		require.NoError(t, err)
 		require.Less(t, len(data), 200_000)
 	})
+}
+
+// A window of which one batch was given up and another is dead has failed; one is
+// given up when all that is dead of it is.
+func TestGivenUp(t *testing.T) {
+	dead := func(s *story, kind schemas.EventType, after int, n uint64, change ...func(*wire.Event)) *story {
+		return s.event(0, kind, after, append(change, run("a"), because(schemas.Sender, "permanent", string(kind)), batch(n, 0))...)
+	}
+	s := newStory("x").event(0, schemas.EventTransformed, 1, run("a"), rows(9, 3)).event(0, schemas.EventExported, 2, run("a"), batch(2, 3))
+	dead(s, schemas.EventFailed, 3, 0)
+	dead(s, schemas.EventFailed, 4, 1)
+	dead(s, schemas.EventDropped, 5, 1, letter(4))
+	w, sum := records(t, began.Add(time.Hour), s.events)
+	require.Equal(t, StateFailed, w[0].State)
+	require.False(t, w[0].GivenUp)
+	require.Equal(t, "sender: failed", w[0].Error.String())
+	require.Equal(t, "failed", sum.Gaps[0].Message)
+	require.Equal(t, 1*time.Hour, sum.Lag, "the failed batch holds the watermark")
+
+	dead(s, schemas.EventDropped, 6, 0, letter(3))
+	w, sum = records(t, began.Add(time.Hour), s.events)
+	require.True(t, w[0].GivenUp)
+	require.Equal(t, "sender: given up: dropped", w[0].Error.String())
+	require.Equal(t, "given up", sum.Gaps[0].Message)
+	require.Equal(t, 59*time.Minute, sum.Lag)
+
+	// Of the one that was put back there is more to come.
+	dead(s, schemas.EventRetrying, 7, 0, letter(3))
+	w, _ = records(t, began.Add(time.Hour), s.events)
+	require.True(t, w[0].GivenUp, "the other is given up")
+	dead(s, schemas.EventFailed, 8, 0)
+	w, _ = records(t, began.Add(time.Hour), s.events)
+	require.False(t, w[0].GivenUp)
+	require.Equal(t, "sender: failed", w[0].Error.String())
+}
+
+// More dead letters of a window than are told apart: it has failed until it is
+// exported.
+func TestManyDeadLetters(t *testing.T) {
+	s := newStory("x").event(0, schemas.EventTransformed, 1, run("a"), rows(9, maxErrors+2))
+	for n := range uint64(maxErrors + 2) {
+		s.event(0, schemas.EventFailed, 2, run("a"), because(schemas.Sender, "permanent", "no"), batch(n, 0))
+	}
+	for n := range uint64(maxErrors + 2) {
+		s.event(0, schemas.EventRetrying, 3, run("a"), because(schemas.Sender, "permanent", "put back"), batch(n, 0), letter(2))
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 3 {
+		w, _ := records(t, began, shuffled(s.events, r))
+		require.Equal(t, StateFailed, w[0].State)
+	}
+	for n := range uint64(maxErrors + 2) {
+		s.event(0, schemas.EventExported, 4, run("a"), batch(n, 1))
+	}
+	w, _ := records(t, began, shuffled(s.events, r))
+	require.Equal(t, StateExported, w[0].State)
+	w, _ = records(t, began, slices.DeleteFunc(s.events, func(e *wire.Event) bool { return e.Batch >= maxErrors && e.Type != string(schemas.EventTransformed) }))
+	require.Equal(t, StateTransformed, w[0].State, "that many are told apart")
+}
+
+// The replay that made a window exported is not forgotten for those that failed since.
+func TestManyReplays(t *testing.T) {
+	s := newStory("x").event(0, schemas.EventFailed, 1).event(0, schemas.EventQueried, 2, request("good"), run("r"))
+	for n := range 3 * maxReplays {
+		s.event(0, schemas.EventFailed, 3+n, request(fmt.Sprint("bad-", n)))
+	}
+	w, _ := records(t, began, s.events)
+	require.Equal(t, StateExported, w[0].State)
+	require.Len(t, w[0].Replays, maxReplays)
+
+	s = newStory("x").event(0, schemas.EventTransformed, 1, run("good"), rows(1, 1)).event(0, schemas.EventExported, 2, run("good"), batch(0, 1))
+	for n := range 3 * maxRuns {
+		s.event(0, schemas.EventQueried, 3+n, run(fmt.Sprint("later-", n)), rows(1, 1))
+	}
+	w, _ = records(t, began, s.events)
+	require.Equal(t, StateExported, w[0].State)
 }
 
 // Whatever order events come in, and however often: the records are the same.
@@ -159,6 +248,9 @@ func randomStory(r *rand.Rand) *story {
 				return
 			case schemas.EventFailed, schemas.EventRetrying, schemas.EventDropped:
 				e.Stage, e.Message, e.Kind = string(stages[r.IntN(3)]), "no", []string{"permanent", "retry"}[r.IntN(2)]
+				if e.Type != string(schemas.EventFailed) && r.IntN(2) == 0 {
+					e.LetterUnixNano = e.AtUnixNano - int64(r.IntN(30))*int64(time.Second)
+				}
 			}
 			e.Run = []string{"", "a", "b"}[r.IntN(3)]
 			e.Rows, e.Batches, e.Points = uint64(r.IntN(3)), uint64(r.IntN(3)), uint64(r.IntN(5))

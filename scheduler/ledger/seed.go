@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -97,8 +98,10 @@ func eventOf(m *jetstream.RawStreamMsg, stage schemas.Stage, kind schemas.EventT
 	if err != nil {
 		return nil
 	}
+	batch, _ := strconv.ParseUint(m.Header.Get(schemas.HeaderBatch), 10, 64) // 0 where it is no OTLP batch
 	return &wire.Event{
-		Type: string(kind), Stage: string(stage), AtUnixNano: at.UnixNano(),
+		Batch: batch,
+		Type:  string(kind), Stage: string(stage), AtUnixNano: at.UnixNano(),
 		Window: id.String(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
 		Lane: m.Header.Get(schemas.HeaderLane), Request: m.Header.Get(schemas.HeaderRequest),

@@ -99,11 +99,20 @@ func byAge(runs []*wire.RunRecord) []*wire.RunRecord {
 	return runs
 }
 
-// stateOf returns a course's state, the run that stands for it (nil: none yet), and
-// its error (nil: none), which is c.Dropped itself where it was given up.
-func stateOf(c *wire.WindowCourse) (State, *wire.RunRecord, *wire.WindowError) {
+// standing is how far a course has come.
+type standing struct {
+	state State
+	// run stands for the course; nil: none yet.
+	run *wire.RunRecord
+	// err is why it failed, or is tried again; nil: nothing went wrong.
+	err *wire.WindowError
+	// givenUp: all that failed of it was dropped; err is the last such decision.
+	givenUp bool
+}
+
+func stateOf(c *wire.WindowCourse) standing {
 	if r := exported(c); r != nil {
-		return StateExported, r, nil
+		return standing{state: StateExported, run: r}
 	}
 	var r *wire.RunRecord
 	for _, o := range byAge(c.Runs) {
@@ -112,47 +121,67 @@ func stateOf(c *wire.WindowCourse) (State, *wire.RunRecord, *wire.WindowError) {
 			r = o
 		}
 	}
-	var failure *wire.WindowError
-	for _, f := range c.Failures {
-		if !overcome(c, f) {
+	if failure, dropped := failed(c); failure != nil {
+		return standing{StateFailed, r, failure, false}
+	} else if dropped != nil {
+		return standing{StateFailed, r, dropped, true}
+	}
+	return standing{state: underWay(c, r), run: r, err: c.Retrying}
+}
+
+// failed returns the latest failure that nobody has decided about, and the latest
+// decision to leave one at that. Each dead letter is one of its own.
+func failed(c *wire.WindowCourse) (failure, dropped *wire.WindowError) {
+	for _, d := range c.Dropped {
+		if f := find(c.Failures, d); !overcome(c, d, d.LetterUnixNano) && (f == nil || f.AtUnixNano <= d.LetterUnixNano) {
+			dropped = later(dropped, d)
+		}
+	}
+	failures := c.Failures
+	if c.More != nil {
+		failures = append(slices.Clip(failures), c.More)
+	}
+	for _, f := range failures {
+		if d := find(c.Dropped, f); !overcome(c, f, f.AtUnixNano) && (d == nil || d.LetterUnixNano < f.AtUnixNano) {
 			failure = later(failure, f)
 		}
 	}
-	if d := c.Dropped; d != nil && d.AtUnixNano >= c.BegunUnixNano && (failure == nil || d.AtUnixNano >= failure.AtUnixNano) {
-		return StateFailed, r, d
-	}
-	if failure != nil {
-		return StateFailed, r, failure
-	}
-	retrying := c.Retrying
-	switch {
-	case r != nil && r.TransformedUnixNano != 0:
-		return StateTransformed, r, retrying
-	case c.QueriedUnixNano == 0 && r == nil && c.BegunUnixNano == 0:
-		return StatePlanned, nil, retrying
-	case c.BegunUnixNano > c.QueriedUnixNano && (r == nil || r.QueriedUnixNano != 0):
-		return StateRunning, r, retrying
-	}
-	return StateQueried, r, retrying
+	return failure, dropped
 }
 
-// overcome says whether what failed went on since: somebody decided to try again.
-func overcome(c *wire.WindowCourse, f *wire.WindowError) bool {
-	for _, b := range c.PutBack {
-		if b.Stage == f.Stage && b.Run == f.Run && b.AtUnixNano > f.AtUnixNano {
-			return true
-		}
+// underWay returns the state of a course that neither ended nor failed.
+func underWay(c *wire.WindowCourse, r *wire.RunRecord) State {
+	switch {
+	case r != nil && r.TransformedUnixNano != 0:
+		return StateTransformed
+	case c.QueriedUnixNano == 0 && r == nil && c.BegunUnixNano == 0:
+		return StatePlanned
+	case c.BegunUnixNano > c.QueriedUnixNano && (r == nil || r.QueriedUnixNano != 0):
+		return StateRunning
+	}
+	return StateQueried
+}
+
+// overcome says whether the message that failed at a time went on since: somebody put
+// it back, or its stage has done it after all.
+func overcome(c *wire.WindowCourse, f *wire.WindowError, at int64) bool {
+	if b := find(c.PutBack, f); b != nil && b.LetterUnixNano >= at {
+		return true
 	}
 	if f.Run == "" {
-		return c.BegunUnixNano > f.AtUnixNano || c.QueriedUnixNano > f.AtUnixNano
+		return c.BegunUnixNano > at || c.QueriedUnixNano > at
 	}
 	for _, r := range c.Runs {
 		switch {
 		case r.Run != f.Run:
-			if r.QueriedUnixNano > f.AtUnixNano {
+			if r.QueriedUnixNano > at {
 				return true
 			}
-		case f.Stage != string(schemas.Sender) && r.TransformedUnixNano != 0:
+		case f.Stage == string(schemas.Sender):
+			if f.Batch < uint64(len(r.Accepted)) && r.Accepted[f.Batch] != 0 {
+				return true
+			}
+		case r.TransformedUnixNano != 0:
 			// The transform reports once it is done. A batch may be refused before that,
 			// so of the sender's failures it says nothing.
 			return true

@@ -95,16 +95,16 @@ func newWindow(namespace, name string, r *wire.WindowRecord) Window {
 		w.take(c)
 	}
 	for _, c := range r.Replays {
-		state, run, err := stateOf(c)
-		replay := Replay{Request: c.Request, State: state, Last: instant(c.LastUnixNano), Error: newError(err)}
-		if run != nil {
-			replay.Rows = run.Rows
-			_, replay.Points = accepted(run)
+		s := stateOf(c)
+		replay := Replay{Request: c.Request, State: s.state, Last: instant(c.LastUnixNano), Error: newError(s.err)}
+		if s.run != nil {
+			replay.Rows = s.run.Rows
+			_, replay.Points = accepted(s.run)
 		}
 		w.Replays = append(w.Replays, replay)
 		w.Attempts = max(w.Attempts, c.Attempts)
 		// Without the schedule the furthest replay is what there is to tell.
-		if w.State != StateExported && (state == StateExported || r.Schedule == nil) {
+		if w.State != StateExported && (s.state == StateExported || r.Schedule == nil) {
 			w.take(c)
 		}
 	}
@@ -113,9 +113,10 @@ func newWindow(namespace, name string, r *wire.WindowRecord) Window {
 
 // take tells of the window what became of one request for it.
 func (w *Window) take(c *wire.WindowCourse) {
-	state, run, err := stateOf(c)
-	w.State, w.Error = state, newError(err)
-	if w.GivenUp = err != nil && err == c.Dropped; w.GivenUp {
+	s := stateOf(c)
+	run := s.run
+	w.State, w.Error, w.GivenUp = s.state, newError(s.err), s.givenUp
+	if w.GivenUp {
 		w.Error.Message = "given up: " + w.Error.Message
 	}
 	w.Lane = schemas.Lane(c.Lane)
@@ -136,7 +137,7 @@ func (w *Window) take(c *wire.WindowCourse) {
 	for _, b := range run.Refused {
 		w.Rejected[b.Reason] += b.Points
 	}
-	if state == StateExported {
+	if s.state == StateExported {
 		// Without a batch it was exported when that was known.
 		w.Exported = instant(max(run.ExportedUnixNano, run.TransformedUnixNano, run.QueriedUnixNano))
 		if run.ExportedUnixNano != 0 {

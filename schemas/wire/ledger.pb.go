@@ -27,8 +27,11 @@ const (
 // LedgerChunk holds the records of the windows that start within the same ten
 // minutes, ordered by start and end.
 type LedgerChunk struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Windows       []*WindowRecord        `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Windows []*WindowRecord        `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
+	// Parts are the ends of the keys of what the records are in where they do not fit
+	// one message; put together in this order they are a chunk without parts.
+	Parts         []string `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -66,6 +69,13 @@ func (*LedgerChunk) Descriptor() ([]byte, []int) {
 func (x *LedgerChunk) GetWindows() []*WindowRecord {
 	if x != nil {
 		return x.Windows
+	}
+	return nil
+}
+
+func (x *LedgerChunk) GetParts() []string {
+	if x != nil {
+		return x.Parts
 	}
 	return nil
 }
@@ -177,16 +187,20 @@ type WindowCourse struct {
 	// Attempts is the highest count of deliveries of any of its messages.
 	Attempts uint64       `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	Runs     []*RunRecord `protobuf:"bytes,8,rep,name=runs,proto3" json:"runs,omitempty"`
-	// Failures has the latest of each stage and run.
+	// Failures has the latest of each stage, run and batch: of so many of them as are
+	// kept, those that come first in this order.
 	Failures []*WindowError `protobuf:"bytes,9,rep,name=failures,proto3" json:"failures,omitempty"`
 	// Retrying is the latest error after which the message is tried again.
 	Retrying *WindowError `protobuf:"bytes,10,opt,name=retrying,proto3" json:"retrying,omitempty"`
-	// Dropped is the latest decision to leave it failed.
-	Dropped *WindowError `protobuf:"bytes,11,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Dropped has, of each stage, run and batch, the latest decision to leave it
+	// failed.
+	Dropped []*WindowError `protobuf:"bytes,11,rep,name=dropped,proto3" json:"dropped,omitempty"`
 	// Last is the time of the latest report.
 	LastUnixNano int64 `protobuf:"varint,12,opt,name=last_unix_nano,json=lastUnixNano,proto3" json:"last_unix_nano,omitempty"`
-	// Put back has, of each stage and run, when a dead letter last was.
-	PutBack       []*WindowError `protobuf:"bytes,13,rep,name=put_back,json=putBack,proto3" json:"put_back,omitempty"`
+	// Put back has, of each stage, run and batch, when a dead letter last was.
+	PutBack []*WindowError `protobuf:"bytes,13,rep,name=put_back,json=putBack,proto3" json:"put_back,omitempty"`
+	// More is the latest of the failures that are not among those kept.
+	More          *WindowError `protobuf:"bytes,14,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,7 +305,7 @@ func (x *WindowCourse) GetRetrying() *WindowError {
 	return nil
 }
 
-func (x *WindowCourse) GetDropped() *WindowError {
+func (x *WindowCourse) GetDropped() []*WindowError {
 	if x != nil {
 		return x.Dropped
 	}
@@ -308,6 +322,13 @@ func (x *WindowCourse) GetLastUnixNano() int64 {
 func (x *WindowCourse) GetPutBack() []*WindowError {
 	if x != nil {
 		return x.PutBack
+	}
+	return nil
+}
+
+func (x *WindowCourse) GetMore() *WindowError {
+	if x != nil {
+		return x.More
 	}
 	return nil
 }
@@ -507,14 +528,18 @@ func (x *BatchRefusal) GetPoints() uint64 {
 
 // WindowError is an error that a stage reported, or a decision.
 type WindowError struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	AtUnixNano    int64                  `protobuf:"varint,4,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
-	Run           string                 `protobuf:"bytes,5,opt,name=run,proto3" json:"run,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Stage      string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Kind       string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Message    string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	AtUnixNano int64                  `protobuf:"varint,4,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
+	Run        string                 `protobuf:"bytes,5,opt,name=run,proto3" json:"run,omitempty"`
+	// Batch is the OTLP batch that it is about, from 0.
+	Batch uint64 `protobuf:"varint,6,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Letter is when what was decided about had failed; 0 where it is no decision.
+	LetterUnixNano int64 `protobuf:"varint,7,opt,name=letter_unix_nano,json=letterUnixNano,proto3" json:"letter_unix_nano,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WindowError) Reset() {
@@ -580,6 +605,20 @@ func (x *WindowError) GetRun() string {
 		return x.Run
 	}
 	return ""
+}
+
+func (x *WindowError) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *WindowError) GetLetterUnixNano() int64 {
+	if x != nil {
+		return x.LetterUnixNano
+	}
+	return 0
 }
 
 // LedgerDay sums up the chunks of one UTC day of one MetricsExporter, and has the
@@ -991,9 +1030,10 @@ var File_kusto2otlp_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x1akusto2otlp/v1/ledger.proto\x12\rkusto2otlp.v1\"D\n" +
+	"\x1akusto2otlp/v1/ledger.proto\x12\rkusto2otlp.v1\"Z\n" +
 	"\vLedgerChunk\x125\n" +
-	"\awindows\x18\x01 \x03(\v2\x1b.kusto2otlp.v1.WindowRecordR\awindows\"\x86\x02\n" +
+	"\awindows\x18\x01 \x03(\v2\x1b.kusto2otlp.v1.WindowRecordR\awindows\x12\x14\n" +
+	"\x05parts\x18\x02 \x03(\tR\x05parts\"\x86\x02\n" +
 	"\fWindowRecord\x12&\n" +
 	"\x0fstart_unix_nano\x18\x01 \x01(\x03R\rstartUnixNano\x12\"\n" +
 	"\rend_unix_nano\x18\x02 \x01(\x03R\vendUnixNano\x12\x1e\n" +
@@ -1002,7 +1042,7 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"generation\x12\x1a\n" +
 	"\bexporter\x18\x04 \x01(\tR\bexporter\x127\n" +
 	"\bschedule\x18\x05 \x01(\v2\x1b.kusto2otlp.v1.WindowCourseR\bschedule\x125\n" +
-	"\areplays\x18\x06 \x03(\v2\x1b.kusto2otlp.v1.WindowCourseR\areplays\"\xb5\x04\n" +
+	"\areplays\x18\x06 \x03(\v2\x1b.kusto2otlp.v1.WindowCourseR\areplays\"\xe5\x04\n" +
 	"\fWindowCourse\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\tR\arequest\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12*\n" +
@@ -1015,9 +1055,10 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\bfailures\x18\t \x03(\v2\x1a.kusto2otlp.v1.WindowErrorR\bfailures\x126\n" +
 	"\bretrying\x18\n" +
 	" \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\bretrying\x124\n" +
-	"\adropped\x18\v \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\adropped\x12$\n" +
+	"\adropped\x18\v \x03(\v2\x1a.kusto2otlp.v1.WindowErrorR\adropped\x12$\n" +
 	"\x0elast_unix_nano\x18\f \x01(\x03R\flastUnixNano\x125\n" +
-	"\bput_back\x18\r \x03(\v2\x1a.kusto2otlp.v1.WindowErrorR\aputBack\"\xe6\x03\n" +
+	"\bput_back\x18\r \x03(\v2\x1a.kusto2otlp.v1.WindowErrorR\aputBack\x12.\n" +
+	"\x04more\x18\x0e \x01(\v2\x1a.kusto2otlp.v1.WindowErrorR\x04more\"\xe6\x03\n" +
 	"\tRunRecord\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12*\n" +
 	"\x11queried_unix_nano\x18\x02 \x01(\x03R\x0fqueriedUnixNano\x12\x12\n" +
@@ -1038,14 +1079,16 @@ const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\fBatchRefusal\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06points\x18\x03 \x01(\x04R\x06points\"\x85\x01\n" +
+	"\x06points\x18\x03 \x01(\x04R\x06points\"\xc5\x01\n" +
 	"\vWindowError\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12 \n" +
 	"\fat_unix_nano\x18\x04 \x01(\x03R\n" +
 	"atUnixNano\x12\x10\n" +
-	"\x03run\x18\x05 \x01(\tR\x03run\"\xb1\x01\n" +
+	"\x03run\x18\x05 \x01(\tR\x03run\x12\x14\n" +
+	"\x05batch\x18\x06 \x01(\x04R\x05batch\x12(\n" +
+	"\x10letter_unix_nano\x18\a \x01(\x03R\x0eletterUnixNano\"\xb1\x01\n" +
 	"\tLedgerDay\x122\n" +
 	"\x06chunks\x18\x01 \x03(\v2\x1a.kusto2otlp.v1.ChunkDigestR\x06chunks\x125\n" +
 	"\askipped\x18\x02 \x03(\v2\x1b.kusto2otlp.v1.SkippedRangeR\askipped\x129\n" +
@@ -1126,21 +1169,22 @@ var file_kusto2otlp_v1_ledger_proto_depIdxs = []int32{
 	5,  // 5: kusto2otlp.v1.WindowCourse.retrying:type_name -> kusto2otlp.v1.WindowError
 	5,  // 6: kusto2otlp.v1.WindowCourse.dropped:type_name -> kusto2otlp.v1.WindowError
 	5,  // 7: kusto2otlp.v1.WindowCourse.put_back:type_name -> kusto2otlp.v1.WindowError
-	10, // 8: kusto2otlp.v1.RunRecord.rejected:type_name -> kusto2otlp.v1.RunRecord.RejectedEntry
-	4,  // 9: kusto2otlp.v1.RunRecord.refused:type_name -> kusto2otlp.v1.BatchRefusal
-	7,  // 10: kusto2otlp.v1.LedgerDay.chunks:type_name -> kusto2otlp.v1.ChunkDigest
-	9,  // 11: kusto2otlp.v1.LedgerDay.skipped:type_name -> kusto2otlp.v1.SkippedRange
-	5,  // 12: kusto2otlp.v1.LedgerDay.last_error:type_name -> kusto2otlp.v1.WindowError
-	8,  // 13: kusto2otlp.v1.ChunkDigest.covered:type_name -> kusto2otlp.v1.Span
-	8,  // 14: kusto2otlp.v1.ChunkDigest.replayed:type_name -> kusto2otlp.v1.Span
-	11, // 15: kusto2otlp.v1.ChunkDigest.states:type_name -> kusto2otlp.v1.ChunkDigest.StatesEntry
-	8,  // 16: kusto2otlp.v1.ChunkDigest.failed_ranges:type_name -> kusto2otlp.v1.Span
-	8,  // 17: kusto2otlp.v1.ChunkDigest.dropped_ranges:type_name -> kusto2otlp.v1.Span
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	5,  // 8: kusto2otlp.v1.WindowCourse.more:type_name -> kusto2otlp.v1.WindowError
+	10, // 9: kusto2otlp.v1.RunRecord.rejected:type_name -> kusto2otlp.v1.RunRecord.RejectedEntry
+	4,  // 10: kusto2otlp.v1.RunRecord.refused:type_name -> kusto2otlp.v1.BatchRefusal
+	7,  // 11: kusto2otlp.v1.LedgerDay.chunks:type_name -> kusto2otlp.v1.ChunkDigest
+	9,  // 12: kusto2otlp.v1.LedgerDay.skipped:type_name -> kusto2otlp.v1.SkippedRange
+	5,  // 13: kusto2otlp.v1.LedgerDay.last_error:type_name -> kusto2otlp.v1.WindowError
+	8,  // 14: kusto2otlp.v1.ChunkDigest.covered:type_name -> kusto2otlp.v1.Span
+	8,  // 15: kusto2otlp.v1.ChunkDigest.replayed:type_name -> kusto2otlp.v1.Span
+	11, // 16: kusto2otlp.v1.ChunkDigest.states:type_name -> kusto2otlp.v1.ChunkDigest.StatesEntry
+	8,  // 17: kusto2otlp.v1.ChunkDigest.failed_ranges:type_name -> kusto2otlp.v1.Span
+	8,  // 18: kusto2otlp.v1.ChunkDigest.dropped_ranges:type_name -> kusto2otlp.v1.Span
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kusto2otlp_v1_ledger_proto_init() }

@@ -528,8 +528,8 @@ func (x *WindowRows) GetLast() *RowBatch {
 // Event says what became of a window, for the ledger and for anyone who watches.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Type is planned, skipped, running, queried, transformed, exported, failed or
-	// retrying.
+	// Type is planned, skipped, running, queried, transformed, exported, failed,
+	// retrying or dropped.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Stage is scheduler, querier, transformer or sender.
 	Stage      string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
@@ -566,11 +566,14 @@ type Event struct {
 	// Of a transformed event of a reconciliation. Points then counts the revisions:
 	// those that changed or appeared. Unchanged were exported before as they are and
 	// not again; vanished were exported and are no longer in the answer.
-	Reconciled    bool   `protobuf:"varint,23,opt,name=reconciled,proto3" json:"reconciled,omitempty"`
-	Unchanged     uint64 `protobuf:"varint,24,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Vanished      uint64 `protobuf:"varint,25,opt,name=vanished,proto3" json:"vanished,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reconciled bool   `protobuf:"varint,23,opt,name=reconciled,proto3" json:"reconciled,omitempty"`
+	Unchanged  uint64 `protobuf:"varint,24,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Vanished   uint64 `protobuf:"varint,25,opt,name=vanished,proto3" json:"vanished,omitempty"`
+	// Letter is when the dead letter had failed that was put back or dropped: a
+	// decision is about failures up to then. 0 where nobody decided.
+	LetterUnixNano int64 `protobuf:"varint,26,opt,name=letter_unix_nano,json=letterUnixNano,proto3" json:"letter_unix_nano,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -778,6 +781,13 @@ func (x *Event) GetVanished() uint64 {
 	return 0
 }
 
+func (x *Event) GetLetterUnixNano() int64 {
+	if x != nil {
+		return x.LetterUnixNano
+	}
+	return 0
+}
+
 var File_kusto2otlp_v1_pipeline_proto protoreflect.FileDescriptor
 
 const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
@@ -827,7 +837,7 @@ const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x14\n" +
 	"\x05parts\x18\x03 \x01(\rR\x05parts\x12\x12\n" +
 	"\x04rows\x18\x04 \x01(\x04R\x04rows\x12+\n" +
-	"\x04last\x18\x05 \x01(\v2\x17.kusto2otlp.v1.RowBatchR\x04last\"\xd9\x06\n" +
+	"\x04last\x18\x05 \x01(\v2\x17.kusto2otlp.v1.RowBatchR\x04last\"\x83\a\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x12 \n" +
@@ -859,7 +869,8 @@ const file_kusto2otlp_v1_pipeline_proto_rawDesc = "" +
 	"reconciled\x18\x17 \x01(\bR\n" +
 	"reconciled\x12\x1c\n" +
 	"\tunchanged\x18\x18 \x01(\x04R\tunchanged\x12\x1a\n" +
-	"\bvanished\x18\x19 \x01(\x04R\bvanished\x1a;\n" +
+	"\bvanished\x18\x19 \x01(\x04R\bvanished\x12(\n" +
+	"\x10letter_unix_nano\x18\x1a \x01(\x03R\x0eletterUnixNano\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a:\n" +

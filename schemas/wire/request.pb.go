@@ -48,13 +48,18 @@ type Request struct {
 	// In flight are windows that were issued and not known to have ended when this
 	// was written; of a replay, those of its last step.
 	InFlight []*IssuedWindow `protobuf:"bytes,13,rep,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// Spec hash is that of the spec a replay began with, generation what its windows'
-	// ids say.
+	// Spec hash is that of the spec a replay began with, or with which the last windows
+	// of a backfill were issued; generation is what a replay's windows' ids say.
 	SpecHash        []byte `protobuf:"bytes,14,opt,name=spec_hash,json=specHash,proto3" json:"spec_hash,omitempty"`
 	Generation      uint64 `protobuf:"varint,15,opt,name=generation,proto3" json:"generation,omitempty"`
 	CreatedUnixNano int64  `protobuf:"varint,16,opt,name=created_unix_nano,json=createdUnixNano,proto3" json:"created_unix_nano,omitempty"`
 	// Done is when the last window ended; of a replay, when it was issued. 0: not yet.
-	DoneUnixNano  int64 `protobuf:"varint,17,opt,name=done_unix_nano,json=doneUnixNano,proto3" json:"done_unix_nano,omitempty"`
+	DoneUnixNano int64 `protobuf:"varint,17,opt,name=done_unix_nano,json=doneUnixNano,proto3" json:"done_unix_nano,omitempty"`
+	// Failed in a row counts the windows of a backfill that failed since the last that
+	// was exported, with this spec. Paused says why no more of them are issued until
+	// the spec is another; empty: they are.
+	FailedInARow  uint64 `protobuf:"varint,18,opt,name=failed_in_a_row,json=failedInARow,proto3" json:"failed_in_a_row,omitempty"`
+	Paused        string `protobuf:"bytes,19,opt,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,6 +213,20 @@ func (x *Request) GetDoneUnixNano() int64 {
 	return 0
 }
 
+func (x *Request) GetFailedInARow() uint64 {
+	if x != nil {
+		return x.FailedInARow
+	}
+	return 0
+}
+
+func (x *Request) GetPaused() string {
+	if x != nil {
+		return x.Paused
+	}
+	return ""
+}
+
 // IssuedWindow is a window of a request whose job was issued.
 type IssuedWindow struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -265,7 +284,7 @@ var File_kusto2otlp_v1_request_proto protoreflect.FileDescriptor
 
 const file_kusto2otlp_v1_request_proto_rawDesc = "" +
 	"\n" +
-	"\x1bkusto2otlp/v1/request.proto\x12\rkusto2otlp.v1\"\xa0\x04\n" +
+	"\x1bkusto2otlp/v1/request.proto\x12\rkusto2otlp.v1\"\xdf\x04\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -288,7 +307,9 @@ const file_kusto2otlp_v1_request_proto_rawDesc = "" +
 	"generation\x18\x0f \x01(\x04R\n" +
 	"generation\x12*\n" +
 	"\x11created_unix_nano\x18\x10 \x01(\x03R\x0fcreatedUnixNano\x12$\n" +
-	"\x0edone_unix_nano\x18\x11 \x01(\x03R\fdoneUnixNano\"P\n" +
+	"\x0edone_unix_nano\x18\x11 \x01(\x03R\fdoneUnixNano\x12%\n" +
+	"\x0ffailed_in_a_row\x18\x12 \x01(\x04R\ffailedInARow\x12\x16\n" +
+	"\x06paused\x18\x13 \x01(\tR\x06paused\"P\n" +
 	"\fIssuedWindow\x12\x16\n" +
 	"\x06window\x18\x01 \x01(\tR\x06window\x12(\n" +
 	"\x10issued_unix_nano\x18\x02 \x01(\x03R\x0eissuedUnixNanoB4Z2github.com/kusto2otlp/kusto2otlp/schemas/wire;wireb\x06proto3"
