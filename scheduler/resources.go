@@ -36,6 +36,7 @@ func (s *Scheduler) apply(set resource.Set, now time.Time) {
 		}
 	}
 	s.states = states
+	s.declared.set(set, states, now)
 }
 
 // targetOf returns what to schedule of a document: nil unless the state is

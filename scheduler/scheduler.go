@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/synadia-io/orbit.go/jetstreamext"
@@ -35,6 +36,7 @@ type Scheduler struct {
 	idle func(now time.Time, sets int, sleep time.Duration)
 
 	backfills *backfills
+	declared  *declarer
 
 	// What follows belongs to the loop of Run.
 	entries   map[string]*entry
@@ -82,6 +84,7 @@ func New(cfg Config) (*Scheduler, error) {
 		jobs:      jobStore{js: cfg.Pipe.JS, publish: jetstreamext.PublishMsgBatch},
 		entries:   map[string]*entry{},
 		backfills: newBackfills(cfg),
+		declared:  newDeclarer(cfg),
 	}, nil
 }
 
@@ -112,6 +115,11 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	sourceDone := false
 	s.backfills.start(ctx)
 	defer s.backfills.stop()
+	declareCtx, stopDeclaring := context.WithCancel(ctx)
+	var declaring sync.WaitGroup
+	declaring.Go(func() { s.declared.run(declareCtx) })
+	defer declaring.Wait()
+	defer stopDeclaring()
 	defer func() {
 		stopSource()
 		for range busy {

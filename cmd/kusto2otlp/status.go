@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,7 +15,6 @@ import (
 
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
-	"github.com/kusto2otlp/kusto2otlp/internal/resource"
 	"github.com/kusto2otlp/kusto2otlp/scheduler/ledger"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
@@ -22,8 +23,8 @@ func newStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [NAMESPACE/NAME]",
 		Short: "Show how far each MetricsExporter is, and what went wrong last",
-		Long: `Show, for each MetricsExporter that ever had a window or for the one named, how
-far it is:
+		Long: `Show, for each MetricsExporter that is declared or ever had a window, or for the
+one named, how far it is:
 
   watermark  every window that ends at or before it is exported
   lag        the time since then; it includes the window that is not over yet
@@ -37,10 +38,11 @@ dead'); a skipped one does not. A MetricsExporter is failing when its last three
 windows or more have failed; it is ready when something of it was exported and
 nothing went wrong since.
 
-With --check the exit code is 1 when one is failing or, with --max-lag, lags by
-more: for cron jobs and probes. Choose --max-lag longer than the longest interval.
-A MetricsExporter that is suspended is not expected to keep up, and one that none
-of resources.files has any more is checked only when it is named.`,
+With --check the exit code is 1 when one is failing or cannot be scheduled, when a
+document is invalid, or, with --max-lag, when one lags by more: for cron jobs and probes. Choose --max-lag longer than the
+longest interval. One without a window lags from when it was declared. A
+MetricsExporter that is suspended is not expected to keep up, and one that no
+scheduler has any more is checked only when it is named.`,
 		Example: `  kusto2otlp status
   kusto2otlp status monitoring/service-response-times -o json
   kusto2otlp status --check --max-lag 10m`,
@@ -83,7 +85,7 @@ of resources.files has any more is checked only when it is named.`,
 			}
 		}
 		if err == nil && *check {
-			err = checkStatus(list, name, *maxLag)
+			err = errors.Join(checkStatus(list, name, *maxLag), notes.check())
 		}
 		return err
 	}
@@ -95,7 +97,14 @@ type status struct {
 	ledger.Summary
 	bytes     uint64
 	suspended bool
-	gone      bool // no file has it any more, and nothing of it waits
+	// gone: no scheduler has it any more, and nothing of it waits.
+	gone bool
+	// never: no window of it was issued since it was declared.
+	never bool
+	// invalid says why it is not scheduled; empty: it is.
+	invalid string
+	// since is when it was declared as it is, where it is never or invalid.
+	since time.Time
 }
 
 func (s status) key() string { return s.Namespace + "/" + s.Name }
@@ -107,56 +116,84 @@ func readStatus(ctx context.Context, cfg *config.Config, name string) ([]status,
 		return nil, statusNotes{}, err
 	}
 	defer p.Close()
-	list, err := readSummaries(ctx, p, cfg, name)
+	declared, problems, running, err := p.Declared(ctx)
+	if err != nil {
+		return nil, statusNotes{}, err
+	}
+	// A document that is wrong may be that of any MetricsExporter that is not there.
+	list, err := readSummaries(ctx, p, declared, running > 0 && len(problems) == 0, name)
 	if err != nil {
 		return nil, statusNotes{}, err
 	}
 	notes, err := readNotes(ctx, p, list)
+	if name == "" {
+		notes.problems = problems
+	}
 	return list, notes, err
 }
 
-func readSummaries(ctx context.Context, p *pipe.Pipe, cfg *config.Config, name string) ([]status, error) {
+func readSummaries(ctx context.Context, p *pipe.Pipe, declared []schemas.Declared, told bool, name string) ([]status, error) {
 	r, err := ledger.OpenReader(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	var summaries []ledger.Summary
 	if namespace, of, ok := strings.Cut(name, "/"); ok {
+		declared = slices.DeleteFunc(declared, func(d schemas.Declared) bool { return d.Key() != name })
 		s, err := r.Summary(ctx, namespace, of, time.Now())
-		if errors.Is(err, ledger.ErrNotFound) {
-			return nil, unknown(ctx, r, name)
-		}
-		if err != nil {
+		if err == nil {
+			summaries = append(summaries, s)
+		} else if !errors.Is(err, ledger.ErrNotFound) {
 			return nil, err
 		}
-		summaries = append(summaries, s)
 	} else if summaries, err = r.Summaries(ctx, time.Now()); err != nil {
 		return nil, err
 	}
-	return describe(ctx, p, cfg, summaries)
-}
-
-// describe adds what the ledger does not know.
-func describe(ctx context.Context, p *pipe.Pipe, cfg *config.Config, summaries []ledger.Summary) ([]status, error) {
 	sizes, err := ledger.ReadSizes(ctx, p, summaries)
 	if err != nil {
 		return nil, err
 	}
-	declared := map[string]resource.Document{}
-	documents, problems := resource.Load(cfg.Resources.Files, resource.Context{})
-	for _, d := range documents {
-		declared[d.Key()] = d
-	}
-	// From another machine, or beside Kubernetes, the files say nothing.
-	tells := len(documents) > 0 && len(problems) == 0 && !cfg.Resources.Kubernetes
-	list := make([]status, len(summaries))
-	for i, s := range summaries {
-		list[i] = status{Summary: s, bytes: sizes.Bytes(s)}
-		d, ok := declared[list[i].key()]
-		list[i].gone = tells && !ok && s.Waiting() == 0
-		list[i].suspended = ok && d.MetricsExporter.Spec.Suspend
+	list := merge(summaries, sizes, declared, told, time.Now())
+	if name != "" && len(list) == 0 {
+		return nil, unknown(ctx, r, name)
 	}
 	return list, nil
+}
+
+// merge adds to what the ledger knows what the schedulers have; told says that what
+// is not among it is gone.
+func merge(summaries []ledger.Summary, sizes ledger.Sizes, declared []schemas.Declared, told bool, now time.Time) []status {
+	list := make([]status, len(summaries))
+	known := map[string]*status{}
+	for i, s := range summaries {
+		list[i] = status{Summary: s, bytes: sizes.Bytes(s), gone: told && s.Waiting() == 0}
+		known[list[i].key()] = &list[i]
+	}
+	var more []status
+	for _, d := range declared {
+		s := known[d.Key()]
+		if s == nil {
+			s = &status{Summary: ledger.Summary{Namespace: d.Namespace, Name: d.Name, Exporter: d.Exporter, Lag: max(now.Sub(d.Since), 0)}, never: true}
+		}
+		switch d.State {
+		case schemas.DeclaredElsewhere:
+			continue
+		case schemas.DeclaredSuspended:
+			s.suspended = true
+		case schemas.DeclaredInvalid:
+			s.invalid, s.Ready = d.Reason, false
+		}
+		s.since = d.Since
+		s.gone = false
+		if s.never && !s.suspended {
+			more = append(more, *s)
+		}
+	}
+	list = append(list, more...)
+	slices.SortStableFunc(list, func(a, b status) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return list
 }
 
 // unknown is the error for a MetricsExporter that has no window in the ledger.
@@ -175,6 +212,17 @@ func unknown(ctx context.Context, r *ledger.Reader, name string) error {
 	return fmt.Errorf("no window of %s was issued; there are those of %s", name, strings.Join(names, ", "))
 }
 
+// problem says in words why nothing comes of it; empty: the ledger says it.
+func (s status) problem() string {
+	switch {
+	case s.invalid != "":
+		return "is not scheduled: " + s.invalid
+	case s.never:
+		return "was never issued a window since it was declared"
+	}
+	return ""
+}
+
 // checkStatus returns an error, a line for each, when one is failing or late.
 func checkStatus(list []status, name string, maxLag time.Duration) error {
 	if len(list) == 0 && maxLag > 0 {
@@ -188,7 +236,13 @@ func checkStatus(list []status, name string, maxLag time.Duration) error {
 		if s.Failing {
 			errs = append(errs, fmt.Errorf("%s is failing: %d windows in a row failed, the last error is %q", s.key(), s.FailedInARow, s.LastError))
 		}
-		if maxLag > 0 && s.Lag > maxLag && !s.suspended {
+		switch {
+		case s.suspended:
+		case s.invalid != "":
+			errs = append(errs, fmt.Errorf("%s %s", s.key(), s.problem()))
+		case s.never && maxLag > 0 && s.Lag > maxLag:
+			errs = append(errs, fmt.Errorf("%s %s %s ago, longer than --max-lag %s", s.key(), s.problem(), duration(s.Lag), duration(maxLag)))
+		case maxLag > 0 && s.Lag > maxLag:
 			errs = append(errs, fmt.Errorf("%s lags by %s, more than --max-lag %s", s.key(), duration(s.Lag), duration(maxLag)))
 		}
 	}
@@ -207,6 +261,9 @@ type statusJSON struct {
 	BacklogBytes   uint64     `json:"backlogBytes"`
 	LastError      *errorJSON `json:"lastError"`
 }
+
+// notScheduled is the kind of error of a MetricsExporter that has no windows.
+const notScheduled = "not_scheduled"
 
 type errorJSON struct {
 	Stage   string    `json:"stage"`
@@ -228,6 +285,9 @@ func writeStatusJSON(out io.Writer, list []status) error {
 		}
 		if e := s.LastError; e != nil {
 			elements[i].LastError = &errorJSON{string(e.Stage), e.Kind, e.Message, e.At}
+		}
+		if p := s.problem(); p != "" {
+			elements[i].LastError = &errorJSON{string(schemas.Scheduler), notScheduled, "it " + p, s.since}
 		}
 	}
 	return printJSON(out, elements)
@@ -287,6 +347,9 @@ func (s status) gaps() string {
 }
 
 func (s status) lastError() string {
+	if p := s.problem(); p != "" {
+		return timestamp(s.since) + " scheduler: it " + p
+	}
 	if s.LastError == nil {
 		return "-"
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,9 +14,10 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
-// statusNotes are what the table of status has no column for: exporters that are
-// down, and replays and backfills under way.
+// statusNotes are what the table of status has no column for: documents that are
+// wrong, exporters that are down, and replays and backfills under way.
 type statusNotes struct {
+	problems  []string
 	exporters []schemas.ExporterState
 	requests  []request.State
 }
@@ -45,6 +47,9 @@ func readNotes(ctx context.Context, p *pipe.Pipe, list []status) (statusNotes, e
 
 func (n statusNotes) write(out io.Writer) error {
 	var b strings.Builder
+	for _, p := range n.problems {
+		fmt.Fprintf(&b, "invalid: %s\n", p)
+	}
 	for _, s := range n.exporters {
 		fmt.Fprintf(&b, "exporter %s is %s since %s, by %s: %s\n", s.Exporter, s.State, timestamp(s.Since), s.Sender, s.Reason)
 	}
@@ -60,6 +65,15 @@ func (n statusNotes) write(out io.Writer) error {
 	}
 	_, err := io.WriteString(out, "\n"+b.String())
 	return err
+}
+
+// check returns an error, a line for each, when a document is wrong.
+func (n statusNotes) check() error {
+	errs := make([]error, len(n.problems))
+	for i, p := range n.problems {
+		errs[i] = fmt.Errorf("invalid: %s", p)
+	}
+	return errors.Join(errs...)
 }
 
 // noun returns what a kind of request is called.

@@ -222,6 +222,8 @@ func TestStatusRebuilt(t *testing.T) {
 
 func TestCheckStatus(t *testing.T) {
 	late := ledger.Summary{Namespace: "ns", Name: "late", Lag: time.Hour}
+	never := status{Summary: ledger.Summary{Namespace: "ns", Name: "never", Lag: time.Hour}, never: true}
+	invalid := status{Summary: ledger.Summary{Namespace: "ns", Name: "invalid"}, never: true, invalid: "no such database"}
 	failing := ledger.Summary{Namespace: "ns", Name: "failing", Failing: true, FailedInARow: 4,
 		LastError: &ledger.Error{Stage: schemas.Querier, Message: "no such table"}}
 	const tooLate = "ns/late lags by 1h, more than --max-lag 10m"
@@ -239,6 +241,10 @@ func TestCheckStatus(t *testing.T) {
 		"OKGone":      {list: []status{{Summary: late, gone: true}, {Summary: failing, gone: true}}, maxLag: 10 * time.Minute},
 		"ErrGone":     {list: []status{{Summary: failing, gone: true}}, name: "ns/failing", want: fails},
 		"ErrBoth":     {list: []status{{Summary: late}, {Summary: failing}}, maxLag: 10 * time.Minute, want: tooLate + "\n" + fails},
+		"OKNever":     {list: []status{never}},
+		"OKNeverYet":  {list: []status{never}, maxLag: time.Hour},
+		"ErrNever":    {list: []status{never}, maxLag: time.Minute, want: "ns/never was never issued a window since it was declared 1h ago, longer than --max-lag 1m"},
+		"ErrInvalid":  {list: []status{invalid}, want: "ns/invalid is not scheduled: no such database"},
 		"OKJust":      {list: []status{{Summary: late}}, maxLag: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -250,6 +256,63 @@ func TestCheckStatus(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is declared, and what the ledger knows, from the nine combinations.
+func TestMerge(t *testing.T) {
+	now := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
+	summary := func(name string) ledger.Summary { return ledger.Summary{Namespace: "ns", Name: name, Ready: true} }
+	declared := func(name string, state schemas.DeclaredState) schemas.Declared {
+		return schemas.Declared{Namespace: "ns", Name: name, Exporter: "prom", State: state, Since: now.Add(-time.Hour)}
+	}
+	list := merge([]ledger.Summary{summary("b"), summary("elsewhere"), summary("gone"), summary("invalid"), summary("suspended")}, nil, []schemas.Declared{
+		declared("a-never", schemas.DeclaredScheduled), declared("b", schemas.DeclaredScheduled), declared("elsewhere", schemas.DeclaredElsewhere),
+		declared("elsewhere-never", schemas.DeclaredElsewhere), declared("invalid", schemas.DeclaredInvalid), declared("invalid-never", schemas.DeclaredInvalid),
+		declared("suspended", schemas.DeclaredSuspended), declared("suspended-never", schemas.DeclaredSuspended),
+	}, true, now)
+	var got []string
+	for _, s := range list {
+		got = append(got, s.Name+" "+s.state())
+	}
+	require.Equal(t, []string{"a-never not ready", "b ready", "elsewhere gone", "gone gone", "invalid not ready", "invalid-never not ready", "suspended suspended"}, got)
+	require.Equal(t, time.Hour, list[0].Lag)
+	require.Equal(t, "prom", list[0].Exporter)
+	require.Equal(t, "2026-01-01 00:00:00 scheduler: it was never issued a window since it was declared", list[0].lastError())
+	require.Equal(t, "ready", merge([]ledger.Summary{summary("x")}, nil, nil, false, now)[0].state(), "nobody tells")
+}
+
+// A MetricsExporter without windows, and a document that is wrong, are missed.
+func TestStatusDeclared(t *testing.T) {
+	l := mustLive(t, sandbox.Config{}, map[string]string{
+		"good":      "  interval: 1s" + productionRT,
+		"wrong":     "  interval: soon" + productionRT,
+		"suspended": "  interval: 1s\n  suspend: true" + productionRT,
+		"elsewhere": "  interval: 1s\n  criteria: {region: [mars]}" + productionRT,
+	})
+	// What a scheduler of another machine has, that cannot issue what it should.
+	_, err := l.pipe.Declare(t.Context(), schemas.Declaration{Scheduler: "other", MetricsExporters: []schemas.Declared{
+		{Namespace: "test", Name: "late", Exporter: "prom", State: schemas.DeclaredScheduled, Since: time.Now().Add(-time.Hour)},
+	}}, 0)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		list := statusOf(t, l)
+		return len(list) == 2 && list[0].Ready
+	}, time.Minute, 50*time.Millisecond)
+	list := statusOf(t, l, "test/late")
+	require.Len(t, list, 1)
+	require.Equal(t, "it was never issued a window since it was declared", list[0].LastError.Message)
+	require.False(t, list[0].Ready)
+	require.Nil(t, list[0].Watermark)
+
+	code, out, errs := run(t, "status", "--check", "--config", l.path)
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, out, "invalid: ")
+	require.Regexp(t, `^kusto2otlp: invalid: .*wrong\.yaml:\d+:\d+: spec\.interval: .*\n$`, errs)
+	code, _, errs = run(t, "status", "test/late", "--check", "--max-lag", "10m", "--config", l.path)
+	require.Equal(t, exitFailure, code)
+	require.Equal(t, "kusto2otlp: test/late was never issued a window since it was declared 1h ago, longer than --max-lag 10m\n", errs)
+	code, _, errs = run(t, "status", "test/good", "--check", "--max-lag", "10m", "--config", l.path)
+	require.Zero(t, code, errs)
 }
 
 func keysOf(m map[string]any) []string {
