@@ -1,15 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
+	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/files"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/samples"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 )
@@ -17,16 +20,29 @@ import (
 func newSandbox() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Serve a local Kusto endpoint over sample data",
+		Short: "Serve a local Kusto endpoint over sample data or your own",
 		Long: `Serve a Kusto endpoint on this machine, for laptops and CI: clients of Azure Data
 Explorer talk to it as they talk to a cluster, without credentials. Microsoft's own
 KQL parser analyses each query, and it is evaluated over sample tables whose rows
 are made from the time, so that there is always fresh data.
 
+With --data the tables are those of a directory, in place of the samples:
+
+  DIR/<Table>.csv                        in the database NetDefaultDB
+  DIR/<Database>/<Table>.csv             in that database
+  DIR/<cluster>/<Database>/<Table>.csv   in cluster('<cluster>').database('<Database>')
+
+A CSV begins with a line of name:type for each column, of Kusto's types; an empty
+field is null. A <Table>.ndjson has one JSON object a line; the types follow from the
+values, or from <Table>.schema, a line like the first of a CSV. Files are read once,
+at the start. With --replay their times are moved: of each table, the latest value of
+the first datetime column becomes the time of the start, and after it the rows come
+again and again for ever, so that live windows have rows.
+
 What the sandbox does not support it refuses by name. Anything that reaches the
 address can read it: keep it on loopback.`,
 		Example: `  kusto2otlp sandbox
-  kusto2otlp sandbox --listen 127.0.0.1:9000
+  kusto2otlp sandbox --listen 127.0.0.1:9000 --data ./tables --replay
 
   # in pipeline.yaml
   kusto:
@@ -34,11 +50,27 @@ address can read it: keep it on loopback.`,
 		Args: noArgs,
 	}
 	listen := cmd.Flags().String("listen", sandbox.DefaultListen, "`host:port` to listen on; port 0 takes a free one")
+	data := cmd.Flags().String("data", "", "serve the CSV and NDJSON tables of this `directory` in place of the samples")
+	replay := cmd.Flags().Bool("replay", false, "move the times of --data to now, and repeat its rows for ever")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, _, err := net.SplitHostPort(*listen); err != nil {
 			return usageError{fmt.Errorf("--listen must be host:port, got %q", *listen)}
 		}
-		s, err := sandbox.New(sandbox.Config{Listen: *listen})
+		if *replay && *data == "" {
+			return usageError{fmt.Errorf("--replay needs --data")}
+		}
+		cfg := sandbox.Config{Listen: *listen, Source: samples.Source{}, Catalog: samples.Source{}.Catalog()}
+		if *data != "" {
+			d, err := files.Load(*data)
+			if err != nil {
+				return err
+			}
+			cfg.Source, cfg.Catalog = d.Source(), d.Catalog()
+			if *replay {
+				cfg.Source = d.Replay(time.Now())
+			}
+		}
+		s, err := sandbox.New(cfg)
 		if err != nil {
 			return err
 		}
@@ -47,7 +79,10 @@ address can read it: keep it on loopback.`,
 		}
 		out := cmd.OutOrStdout()
 		fmt.Fprintf(out, "a Kusto endpoint is at %s until Ctrl-C, with\n\n", s.URL())
-		if err := printCatalog(out, samples.Source{}.Catalog()); err != nil {
+		if err := printCatalog(out, cfg.Catalog); err != nil {
+			return err
+		}
+		if err := printExample(out, s.URL(), cfg.Catalog); err != nil {
 			return err
 		}
 		<-cmd.Context().Done()
@@ -73,4 +108,38 @@ func printCatalog(out io.Writer, catalog table.Catalog) error {
 		}
 	}
 	return w.Flush()
+}
+
+// printExample shows how to ask for rows of the first table, as a shell takes it.
+func printExample(out io.Writer, url string, catalog table.Catalog) error {
+	for _, d := range catalog {
+		if len(d.Tables) == 0 {
+			continue
+		}
+		if d.Cluster != "" {
+			url += "/" + d.Cluster
+		}
+		name := d.Tables[0].Name
+		if !isName(name) {
+			name = fmt.Sprintf("['%s']", name)
+		}
+		body, err := json.Marshal(map[string]string{"db": d.Name, "csl": name + " | take 3"})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "\nTry it:\n\n  curl -s %s/v1/rest/query -H 'Content-Type: application/json' \\\n    -d '%s'\n\n",
+			url, strings.ReplaceAll(string(body), "'", `'\''`))
+		return nil
+	}
+	return nil
+}
+
+// isName reports that KQL takes a name without brackets and quotes.
+func isName(s string) bool {
+	for i, c := range s {
+		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
 }

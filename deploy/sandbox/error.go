@@ -48,6 +48,12 @@ func DatabaseNotFound(name string) *Error {
 		fmt.Sprintf("Entity ID '%s' of kind 'Database' was not found.", name), true, 0}
 }
 
+// TableNotFound is a command about a table that the database does not have.
+func TableNotFound(name string) *Error {
+	return &Error{400, "BadRequest_EntityNotFound", exceptions + "EntityNotFoundException",
+		fmt.Sprintf("Entity ID '%s' of kind 'Table' was not found.", name), true, 0}
+}
+
 // Throttled is Kusto's 429.
 func Throttled(retryAfter time.Duration) *Error {
 	return &Error{429, "TooManyRequests", exceptions + "KustoRequestThrottledException",

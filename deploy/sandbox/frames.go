@@ -2,20 +2,14 @@ package sandbox
 
 import (
 	"encoding/json"
-	"io"
 	"strconv"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 )
 
-// chunk is how much JSON is gathered before it is written.
-const chunk = 32 << 10
-
-// frames writes the frames of one v2 answer. It knows their JSON and order; what is to be written,
-// and when to stop, is its caller's business. Errors of the writer stick and are returned by the
-// next flush.
+// frames is the encoder of the v2 protocol.
 type frames struct {
-	w            io.Writer
+	*stream
 	req          *Request
 	kind         FrameKind
 	newlines     bool
@@ -23,14 +17,9 @@ type frames struct {
 	fragmentRows int
 	replace      bool // send the first fragment of a table again, as DataReplace
 
-	buf     []byte
-	sent    int64 // bytes handed to w
-	err     error
 	first   bool
 	tableID int
-	comma   bool  // the open array of rows has one
-	rows    int64 // of the open table
-	started bool
+	count   int64 // rows of the open table
 }
 
 // kindOf is the kind of frames that a request asked for.
@@ -51,7 +40,7 @@ const visualization = `{"Visualization":null,"Title":null,"XColumn":null,"Series
 
 // begin writes DataSetHeader and the QueryProperties of the tables to come.
 func (f *frames) begin(tables int) {
-	f.started, f.first = true, true
+	f.first = true
 	f.open(`{"FrameType":"DataSetHeader","IsProgressive":`)
 	f.buf = strconv.AppendBool(f.buf, f.kind == Progressive)
 	f.put(`,"Version":"v2.0","IsFragmented":`)
@@ -82,7 +71,7 @@ var propertiesSchema = table.Schema{
 // table begins a primary table.
 func (f *frames) table(schema table.Schema) {
 	f.tableID++
-	f.rows = 0
+	f.count = 0
 	if f.kind == Plain {
 		f.header("DataTable", "PrimaryResult", "PrimaryResult", schema)
 		f.put(`,"Rows":[`)
@@ -99,37 +88,23 @@ func (f *frames) batch(b *table.Table, from, to int) {
 	for from < to && f.err == nil {
 		n := to
 		if f.kind == Plain {
-			f.array(b, from, n)
+			f.rows(b, from, n)
 		} else {
 			n = min(to, from+f.fragmentRows)
 			f.fragment("DataAppend", b, from, n)
-			if f.replace && f.rows == 0 {
+			if f.replace && f.count == 0 {
 				f.fragment("DataReplace", b, from, n)
 			}
 		}
-		f.rows += int64(n - from)
+		f.count += int64(n - from)
 		from = n
 	}
 }
 
 func (f *frames) fragment(typ string, b *table.Table, from, to int) {
 	f.openFragment(typ)
-	f.array(b, from, to)
+	f.rows(b, from, to)
 	f.closeFragment()
-}
-
-// array writes the elements of an array of rows that is open.
-func (f *frames) array(b *table.Table, from, to int) {
-	for i := from; i < to && f.err == nil; i++ {
-		if f.comma {
-			f.buf = append(f.buf, ',')
-		}
-		f.comma = true
-		f.buf = appendRow(f.buf, b, i)
-		if len(f.buf) >= chunk {
-			f.write()
-		}
-	}
 }
 
 func (f *frames) openFragment(typ string) {
@@ -151,9 +126,8 @@ func (f *frames) closeFragment() {
 	}
 }
 
-// endTable ends a primary table, with the error that ended it early, if any. rowCountOff and
-// completion are for faults.
-func (f *frames) endTable(failure *Error, rowCountOff int64, completion bool) {
+// endTable implements encoder.
+func (f *frames) endTable(failure *Error, fault *Fault) {
 	var errs []byte
 	if failure != nil {
 		errs = append(errs, `"OneApiErrors":[`...)
@@ -164,9 +138,7 @@ func (f *frames) endTable(failure *Error, rowCountOff int64, completion bool) {
 		if f.kind != Plain {
 			f.openFragment("DataAppend")
 		}
-		if f.comma {
-			f.put(",")
-		}
+		f.element()
 		f.put("{" + string(errs) + "}")
 		if f.kind != Plain {
 			f.closeFragment()
@@ -177,13 +149,13 @@ func (f *frames) endTable(failure *Error, rowCountOff int64, completion bool) {
 		f.close()
 		return
 	}
-	if !completion {
+	if fault.NoTableCompletion {
 		return
 	}
 	f.open(`{"FrameType":"TableCompletion","TableId":`)
 	f.buf = strconv.AppendInt(f.buf, int64(f.tableID), 10)
 	f.put(`,"RowCount":`)
-	f.buf = strconv.AppendInt(f.buf, f.rows+rowCountOff, 10)
+	f.buf = strconv.AppendInt(f.buf, f.count+fault.RowCountOff, 10)
 	if errs != nil && f.placement == EndOfTable {
 		f.put("," + string(errs))
 	}
@@ -216,17 +188,6 @@ func (f *frames) information(resources resourceUsage) {
 	f.close()
 }
 
-// resourceUsage is the payload of QueryResourceConsumption, as far as the sandbox can tell.
-type resourceUsage struct {
-	ExecutionTime float64             `json:"ExecutionTime"` // seconds
-	Datasets      []datasetStatistics `json:"dataset_statistics"`
-}
-
-type datasetStatistics struct {
-	Rows  int64 `json:"table_row_count"`
-	Bytes int64 `json:"table_size"`
-}
-
 func (f *frames) event(id int, name, payload string) {
 	f.put(`["`)
 	f.buf = table.AppendDateTime(f.buf, table.Ticks(f.req.Now))
@@ -245,23 +206,23 @@ func (f *frames) event(id int, name, payload string) {
 	f.put("]")
 }
 
-// completion writes DataSetCompletion.
-func (f *frames) completion(failure *Error, cancelled bool) {
-	f.open(`{"FrameType":"DataSetCompletion","HasErrors":`)
-	f.buf = strconv.AppendBool(f.buf, failure != nil)
-	f.put(`,"Cancelled":`)
-	f.buf = strconv.AppendBool(f.buf, cancelled)
-	if failure != nil {
-		f.put(`,"OneApiErrors":[`)
-		f.buf = append(f.buf, failure.json(f.req)...)
-		f.put("]")
+// end writes DataSetCompletion and closes the array of frames.
+func (f *frames) end(failure *Error, fault *Fault) {
+	if !fault.NoDataSetCompletion {
+		f.open(`{"FrameType":"DataSetCompletion","HasErrors":`)
+		f.buf = strconv.AppendBool(f.buf, failure != nil)
+		f.put(`,"Cancelled":`)
+		f.buf = strconv.AppendBool(f.buf, fault.Cancelled)
+		if failure != nil {
+			f.put(`,"OneApiErrors":[`)
+			f.buf = append(f.buf, failure.json(f.req)...)
+			f.put("]")
+		}
+		f.put("}")
+		f.close()
 	}
-	f.put("}")
-	f.close()
+	f.put("]\n")
 }
-
-// end closes the array of frames.
-func (f *frames) end() { f.put("]\n") }
 
 // header opens a frame that describes a table, up to its columns. Readers rely on this order.
 func (f *frames) header(frame, kind, name string, schema table.Schema) {
@@ -296,17 +257,4 @@ func (f *frames) close() {
 	if len(f.buf) >= chunk {
 		f.write()
 	}
-}
-
-// written is the number of bytes of the answer so far, before compression.
-func (f *frames) written() int64 { return f.sent + int64(len(f.buf)) }
-
-func (f *frames) put(s string) { f.buf = append(f.buf, s...) }
-
-func (f *frames) write() {
-	if f.err == nil && len(f.buf) > 0 {
-		_, f.err = f.w.Write(f.buf)
-		f.sent += int64(len(f.buf))
-	}
-	f.buf = f.buf[:0]
 }

@@ -43,6 +43,8 @@ type Options struct {
 	MaxRecords int64         // truncationmaxrecords; 0 after notruncation: no limit
 	MaxBytes   int64         // truncationmaxsize, of the rows as JSON; 0 after notruncation
 
+	GetSchema bool // query_results_apply_getschema: the columns of the tables in place of their rows
+
 	ReadOnly bool      // request_readonly
 	Now      time.Time // query_now; zero when not given
 }
@@ -53,7 +55,7 @@ var refusedOptions = []string{
 	"query_bin_auto_at", "query_bin_auto_size", "query_cursor_after_default",
 	"query_cursor_before_or_at_default", "query_cursor_current", "query_cursor_scoped_tables",
 	"query_datetimescope_column", "query_datetimescope_from", "query_datetimescope_to",
-	"query_results_apply_getschema", "query_take_max_records",
+	"query_take_max_records",
 }
 
 func parseOptions(raw map[string]json.RawMessage) (Options, error) {
@@ -88,6 +90,8 @@ func parseOptions(raw map[string]json.RawMessage) (Options, error) {
 			o.MaxRecords, err = parsePositive(text)
 		case "truncationmaxsize":
 			o.MaxBytes, err = parsePositive(text)
+		case "query_results_apply_getschema":
+			o.GetSchema, err = strconv.ParseBool(text)
 		case "request_readonly":
 			o.ReadOnly, err = strconv.ParseBool(text)
 		case "query_now":

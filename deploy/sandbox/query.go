@@ -22,10 +22,11 @@ type answer struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	req   *Request
-	fault *Fault
+	fault *Fault // never nil
 
 	body   *body
-	frames frames
+	stream stream
+	out    encoder
 	limits Limits
 	tables int
 	total  int64 // rows over all tables
@@ -40,16 +41,14 @@ type answer struct {
 // returns what to log; errCut after flushing what a cut connection is to have shown.
 func (a *answer) run(ctx context.Context) error {
 	started := time.Now()
-	if f := a.fault; f != nil {
-		if err := f.wait(ctx); err != nil {
-			return a.refuse(err)
-		}
-		if f.Error != nil {
-			return a.refuse(f.Error)
-		}
-		if f.Status != 0 {
-			return a.other(f)
-		}
+	if err := a.fault.wait(ctx); err != nil {
+		return a.refuse(err)
+	}
+	if a.fault.Error != nil {
+		return a.refuse(a.fault.Error)
+	}
+	if a.fault.Status != 0 {
+		return a.other(a.fault)
 	}
 	if c := a.s.cfg.Catalog; c != nil && c.Database(a.req.Cluster, a.req.Database) == nil {
 		return a.refuse(DatabaseNotFound(a.req.Database))
@@ -58,20 +57,15 @@ func (a *answer) run(ctx context.Context) error {
 	if err != nil {
 		return a.refuse(err)
 	}
+	if a.req.Options.GetSchema {
+		if result, err = schemas(result); err != nil {
+			return a.refuse(err)
+		}
+	}
 	a.tables = len(result.Tables)
 	a.limits = Limits{a.req.Options.MaxRecords, a.req.Options.MaxBytes}
 	if result.Limits != nil {
 		a.limits = *result.Limits
-	}
-	a.frames = frames{
-		req: a.req, kind: kindOf(a.req.Options), newlines: a.req.Options.Newlines,
-		placement: a.req.Options.Placement, fragmentRows: a.s.cfg.FragmentRows,
-	}
-	if f := a.fault; f != nil {
-		a.frames.replace = f.Replace
-		if f.Frames != AsRequested {
-			a.frames.kind = f.Frames
-		}
 	}
 	for i, t := range result.Tables {
 		if err := a.table(ctx, t, i == len(result.Tables)-1); err != nil {
@@ -84,14 +78,29 @@ func (a *answer) run(ctx context.Context) error {
 	return a.complete(time.Since(started))
 }
 
+// schemas is a result's columns, table for table.
+func schemas(r *Result) (*Result, error) {
+	var tables []*table.Table
+	for _, t := range r.Tables {
+		s, err := getSchema(t.Schema)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, s)
+	}
+	out := Tables(tables...)
+	out.Limits = &Limits{} // which are about rows
+	return out, nil
+}
+
 // table streams one table. Nothing is sent before its first rows are there, so that a query which
 // fails at once still gets an HTTP status.
 func (a *answer) table(ctx context.Context, t ResultTable, last bool) error {
-	open, before := false, a.bytes
+	open, rows, bytes := false, a.total, a.bytes
 	begin := func() {
 		a.begin()
 		if !open {
-			a.frames.table(t.Schema)
+			a.out.table(t.Schema)
 			open = true
 		}
 	}
@@ -106,7 +115,7 @@ func (a *answer) table(ctx context.Context, t ResultTable, last bool) error {
 	case errors.Is(err, errEnded): // enough was seen: not a failure
 	case errors.Is(err, errCut):
 		return err
-	case err != nil && !a.frames.started:
+	case err != nil && a.body == nil:
 		return a.refuse(reason(err, a.req))
 	case err != nil && a.r.Context().Err() != nil:
 		return err
@@ -123,14 +132,9 @@ func (a *answer) table(ctx context.Context, t ResultTable, last bool) error {
 			a.failed = reason(err, a.req)
 		}
 	}
-	var off int64
-	completion := true
-	if a.fault != nil {
-		off, completion = a.fault.RowCountOff, !a.fault.NoTableCompletion
-	}
-	a.stats = append(a.stats, datasetStatistics{Rows: a.frames.rows, Bytes: a.bytes - before})
-	a.frames.endTable(a.failed, off, completion)
-	return a.frames.err
+	a.stats = append(a.stats, datasetStatistics{Rows: a.total - rows, Bytes: a.bytes - bytes})
+	a.out.endTable(a.failed, a.fault)
+	return a.stream.err
 }
 
 // batch writes rows up to the next limit, and says errEnded when one ended the answer.
@@ -140,20 +144,20 @@ func (a *answer) batch(ctx context.Context, batch *table.Table) error {
 		if limit := a.limits.MaxRecords; limit > 0 {
 			to = min(to, from+int(min(limit-a.total, int64(rows))))
 		}
-		if f := a.fault; f != nil && !a.fired && f.acts() {
+		if f := a.fault; !a.fired && f.acts() {
 			to = min(to, from+int(min(f.After-a.total, int64(rows))))
 		}
 		// A slice at a time, so that the size of what was written is known soon enough.
 		to = min(to, from+a.s.cfg.FragmentRows)
-		size := a.frames.written()
-		a.frames.batch(batch, from, to)
+		size := a.stream.written()
+		a.out.batch(batch, from, to)
 		a.total += int64(to - from)
-		a.bytes += a.frames.written() - size
+		a.bytes += a.stream.written() - size
 		from = to
-		if a.frames.err != nil {
-			return a.frames.err
+		if a.stream.err != nil {
+			return a.stream.err
 		}
-		if f := a.fault; f != nil && f.acts() && a.total >= f.After {
+		if f := a.fault; f.acts() && a.total >= f.After {
 			if err := a.fire(ctx); err != nil {
 				return err
 			}
@@ -170,38 +174,31 @@ func (a *answer) batch(ctx context.Context, batch *table.Table) error {
 	return a.flush()
 }
 
-// begin sends the status and the first frames, once.
+// begin sends the status and what comes before the first table, once.
 func (a *answer) begin() {
-	if a.frames.started {
+	if a.body != nil {
 		return
 	}
 	a.w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	a.body = newBody(a.w, a.r, http.StatusOK)
-	a.frames.w = a.body
-	a.frames.begin(a.tables)
+	a.stream.w = a.body
+	a.out.begin(a.tables)
 }
 
 // complete writes what follows the tables and ends the answer.
 func (a *answer) complete(took time.Duration) error {
 	a.begin()
-	f := a.fault
-	if f == nil {
-		f = &Fault{}
-	}
 	if a.failed == nil {
-		a.frames.information(resourceUsage{ExecutionTime: took.Seconds(), Datasets: a.stats})
+		a.out.information(resourceUsage{ExecutionTime: took.Seconds(), Datasets: a.stats})
 	}
-	if f.CutBeforeCompletion {
+	if a.fault.CutBeforeCompletion {
 		return errors.Join(a.flush(), errCut)
 	}
 	failure := a.failed
-	if f.CompletionError != nil {
-		failure = f.CompletionError
+	if a.fault.CompletionError != nil {
+		failure = a.fault.CompletionError
 	}
-	if !f.NoDataSetCompletion {
-		a.frames.completion(failure, f.Cancelled)
-	}
-	a.frames.end()
+	a.out.end(failure, a.fault)
 	if err := a.flush(); err != nil {
 		return err
 	}
@@ -218,7 +215,7 @@ func (a *answer) complete(took time.Duration) error {
 // fire does what the fault planned for its number of rows.
 func (a *answer) fire(ctx context.Context) error {
 	f := a.fault
-	if f == nil || a.fired || !f.acts() {
+	if a.fired || !f.acts() {
 		return nil
 	}
 	a.fired = true
@@ -270,9 +267,9 @@ func hold(ctx context.Context, until <-chan struct{}) error {
 
 func (a *answer) flush() error {
 	a.begin()
-	a.frames.write()
-	if a.frames.err != nil {
-		return a.frames.err
+	a.stream.write()
+	if a.stream.err != nil {
+		return a.stream.err
 	}
 	return a.body.Flush()
 }

@@ -119,7 +119,8 @@ func (s *Server) Close() error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, prefix := range []string{"", "/{cluster}"} {
-		mux.HandleFunc("POST "+prefix+"/v2/rest/query", s.tracked(s.serveQuery))
+		mux.HandleFunc("POST "+prefix+"/v2/rest/query", s.tracked(s.serveQuery("v2", s.v2)))
+		mux.HandleFunc("POST "+prefix+"/v1/rest/query", s.tracked(s.serveQuery("v1", s.v1)))
 		mux.HandleFunc("POST "+prefix+"/v1/rest/mgmt", s.tracked(s.serveMgmt))
 	}
 	mux.HandleFunc("GET /v1/rest/auth/metadata", s.serveMetadata)
@@ -142,16 +143,38 @@ func (s *Server) tracked(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// serveQuery is POST /v2/rest/query.
-func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request) {
-	req, err := s.request(w, r)
-	if err == nil && isCommand(req.Query) {
-		err = BadRequest("Control commands (starting with a dot '.') do not support api_version=v2")
+// serveQuery is POST /v2/rest/query and its older sister of version v1, whose answers newEncoder writes.
+func (s *Server) serveQuery(version string, newEncoder func(*answer) encoder) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		req, err := s.request(w, r)
+		if err == nil && isCommand(req.Query) {
+			err = BadRequest("Control commands (starting with a dot '.') do not support api_version=" + version)
+		}
+		if err != nil {
+			writeError(w, r, req, reason(err, req))
+			return
+		}
+		s.query(w, r, req, newEncoder)
 	}
-	if err != nil {
-		writeError(w, r, req, reason(err, req))
-		return
+}
+
+// v2 writes frames.
+func (s *Server) v2(a *answer) encoder {
+	f := &frames{
+		stream: &a.stream, req: a.req, kind: kindOf(a.req.Options), newlines: a.req.Options.Newlines,
+		placement: a.req.Options.Placement, fragmentRows: s.cfg.FragmentRows, replace: a.fault.Replace,
 	}
+	if a.fault.Frames != AsRequested {
+		f.kind = a.fault.Frames
+	}
+	return f
+}
+
+// v1 writes tables.
+func (s *Server) v1(a *answer) encoder { return &tables{stream: &a.stream, req: a.req} }
+
+// query answers one query.
+func (s *Server) query(w http.ResponseWriter, r *http.Request, req *Request, newEncoder func(*answer) encoder) {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -165,12 +188,15 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(req.Options.Timeout + 10*time.Second)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.cfg.Logger.Warn("query cannot be bounded in time", "error", err)
 	}
-	a := &answer{s: s, w: w, r: r, req: req}
+	a := &answer{s: s, w: w, r: r, req: req, fault: &Fault{}}
 	if s.cfg.Fault != nil {
-		a.fault = s.cfg.Fault(req)
+		if f := s.cfg.Fault(req); f != nil {
+			a.fault = f
+		}
 	}
+	a.out = newEncoder(a)
 	started := time.Now()
-	err = a.run(ctx)
+	err := a.run(ctx)
 	log := s.cfg.Logger.With("client_request_id", req.ClientRequestID, "database", req.Database,
 		"rows", a.total, "took", time.Since(started))
 	switch {

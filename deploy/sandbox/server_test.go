@@ -260,7 +260,6 @@ func TestErrors(t *testing.T) {
 		"ErrInternal":  {"D", "plain", nil, 500, false, "disk on fire"},
 		"ErrLate":      {"D", "late", nil, 400, true, "Request is invalid and cannot be processed: not supported by the sandbox: late"},
 		"ErrTimeout":   {"D", "forever", []azkustodata.QueryOption{azkustodata.ServerTimeout(time.Millisecond)}, 504, false, "Query execution has exceeded the allowed time of 1ms."},
-		"ErrGetschema": {"D", "T", []azkustodata.QueryOption{azkustodata.QueryResultsApplyGetschema()}, 400, true, `Request is invalid and cannot be processed: not supported by the sandbox: request option "query_results_apply_getschema"`},
 		"ErrMaxRecord": {"D", "T", []azkustodata.QueryOption{azkustodata.TruncationMaxRecords(0)}, 400, true, `Request is invalid and cannot be processed: request option "truncationmaxrecords" is invalid, got "0": must be at least 1`},
 		"ErrCommand":   {"D", ".show version", nil, 400, true, "Request is invalid and cannot be processed: Control commands (starting with a dot '.') do not support api_version=v2"},
 	} {
@@ -313,8 +312,8 @@ func TestErrors(t *testing.T) {
 		}
 	})
 	t.Run("ErrPath", func(t *testing.T) {
-		resp := post(t, s.URL()+"/v1/rest/query", `{}`, nil)
-		if text := readAll(t, resp); resp.StatusCode != 404 || !strings.Contains(text, "not supported by the sandbox: POST /v1/rest/query") {
+		resp := post(t, s.URL()+"/v1/rest/ingest", `{}`, nil)
+		if text := readAll(t, resp); resp.StatusCode != 404 || !strings.Contains(text, "not supported by the sandbox: POST /v1/rest/ingest") {
 			t.Errorf("status %d: %s", resp.StatusCode, text)
 		}
 	})
@@ -330,37 +329,6 @@ func wantHTTP(t *testing.T, err error, status int, permanent bool, message strin
 	if h.StatusCode != status || inner["@permanent"] != permanent || inner["@message"] != message {
 		t.Errorf("status %d, %v, want %d, permanent %v, %s", h.StatusCode, inner, status, permanent, message)
 	}
-}
-
-func TestMgmt(t *testing.T) {
-	ctx := context.Background()
-	s := start(t, sandbox.Config{Engine: canned(), Catalog: table.Catalog{
-		{Name: "A", Tables: []table.Definition{{Name: "T", Doc: "rows"}, {Name: "U"}}}, {Name: "B"}, {Cluster: "east", Name: "C"},
-	}})
-	c := client(t, s.URL())
-	for command, want := range map[string]string{
-		".show tables":    "[T A  rows] [U A  ]",
-		".show Databases": "[A  v1.0 true ReadOnly ] [B  v1.0 false ReadOnly ]",
-	} {
-		ds, err := c.Mgmt(ctx, "A", kql.New("").AddUnsafe(command))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var rows []string
-		for _, r := range ds.Tables()[0].Rows() {
-			rows = append(rows, fmt.Sprint(r.Values()))
-		}
-		if got := strings.Join(rows, " "); got != want {
-			t.Errorf("%s\n got %s\nwant %s", command, got, want)
-		}
-	}
-	if ds, err := c.Mgmt(ctx, "A", kql.New(".show version")); err != nil || len(ds.Tables()[0].Rows()) != 1 {
-		t.Errorf("%v, %v", ds, err)
-	}
-	_, err := c.Mgmt(ctx, "A", kql.New(".drop table T"))
-	wantHTTP(t, err, 400, true, `Request is invalid and cannot be processed: not supported by the sandbox: management command ".drop table t"`)
-	_, err = c.Mgmt(ctx, "X", kql.New(".show tables"))
-	wantHTTP(t, err, 400, true, `Entity ID 'X' of kind 'Database' was not found.`)
 }
 
 func TestConfig(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // Load reads every table of a directory, which is laid out as the package comment says. Hidden files and
 // *.md are passed over; any other file that is no table is an error.
 func Load(dir string) (*Data, error) {
-	l := &loader{dir: dir, fs: os.DirFS(dir), data: &Data{}, schemas: map[string]table.Schema{}}
+	l := &loader{dir: dir, data: &Data{}, schemas: map[string]table.Schema{}}
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func Load(dir string) (*Data, error) {
 		return nil, fmt.Errorf("%s: must be a directory", dir)
 	}
 	var tables []string
-	err = fs.WalkDir(l.fs, ".", func(name string, e fs.DirEntry, err error) error {
+	err = fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -70,7 +70,6 @@ func Load(dir string) (*Data, error) {
 // loader is one Load.
 type loader struct {
 	dir     string
-	fs      fs.FS
 	data    *Data
 	schemas map[string]table.Schema // by path without extension; nil when it is wrong
 	errs    Errors
@@ -80,7 +79,7 @@ func stem(name string) string { return strings.TrimSuffix(name, path.Ext(name)) 
 
 func (l *loader) schema(name string) {
 	l.schemas[stem(name)] = nil
-	f, err := l.fs.Open(name)
+	f, err := os.Open(l.file(name))
 	if err != nil {
 		l.fail(name, err)
 		return
@@ -95,7 +94,7 @@ func (l *loader) schema(name string) {
 }
 
 func (l *loader) table(name string) {
-	f, err := l.fs.Open(name)
+	f, err := os.Open(l.file(name))
 	if err != nil {
 		l.fail(name, err)
 		return
