@@ -20,6 +20,7 @@ const (
 	epochKey     = "epoch"
 	windowPrefix = "window."
 	dayPrefix    = "day."
+	partPrefix   = "part."
 )
 
 // The stream under the bucket, and what its subjects begin with.
@@ -100,17 +101,14 @@ func (b *bucket) readEpoch(ctx context.Context) (string, error) {
 func (b *bucket) get(ctx context.Context, key string, m proto.Message) ([]byte, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	e, err := b.kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, 0, nil
+	data, revision, err := b.read(ctx, key)
+	if err != nil || revision == 0 {
+		return nil, 0, err
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("get %s: %w", key, err)
-	}
-	if err := proto.Unmarshal(e.Value(), m); err != nil {
+	if err := proto.Unmarshal(data, m); err != nil {
 		return nil, 0, fmt.Errorf("decode %s of bucket %s: %w", key, schemas.LedgerBucket, err)
 	}
-	return e.Value(), e.Revision(), nil
+	return data, revision, nil
 }
 
 // errConflict says that a value is not the one that was read.
@@ -120,6 +118,13 @@ var errConflict = errors.New("another process has written it")
 func (b *bucket) put(ctx context.Context, key string, data []byte, revision uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	if len(data) > schemas.MaxMessageBytes {
+		return b.putParts(ctx, key, data, revision)
+	}
+	return b.update(ctx, key, data, revision)
+}
+
+func (b *bucket) update(ctx context.Context, key string, data []byte, revision uint64) (uint64, error) {
 	written, err := b.kv.Update(ctx, key, data, revision)
 	if err != nil {
 		// The server has two codes for it: the second is of a write under way.
@@ -133,6 +138,13 @@ func (b *bucket) put(ctx context.Context, key string, data []byte, revision uint
 	return written, nil
 }
 
+// entry is a value of the bucket; revision 0: there is none.
+type entry struct {
+	key      string
+	revision uint64
+	data     []byte
+}
+
 // each calls see with every value whose key the pattern selects, in no order. What
 // is written meanwhile it may see or not, but never misses a key for it, as a
 // watcher does.
@@ -141,33 +153,27 @@ func (b *bucket) each(ctx context.Context, pattern string, see func(key string, 
 	if err != nil {
 		return err
 	}
-	entries := make([]jetstream.KeyValueEntry, len(keys))
+	entries := make([]entry, len(keys))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(readAhead)
 	for i, key := range keys {
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(groupCtx, opTimeout)
 			defer cancel()
-			e, err := b.kv.Get(ctx, key)
-			if errors.Is(err, jetstream.ErrKeyNotFound) {
-				return nil // removed meanwhile
-			}
-			if err != nil {
-				return fmt.Errorf("get %s: %w", key, err)
-			}
-			entries[i] = e
-			return nil
+			data, revision, err := b.read(ctx, key)
+			entries[i] = entry{key, revision, data}
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e == nil {
-			continue
+		if e.revision == 0 {
+			continue // removed meanwhile
 		}
-		if err := see(e.Key(), e.Revision(), e.Value()); err != nil {
-			return fmt.Errorf("read %s of bucket %s: %w", e.Key(), schemas.LedgerBucket, err)
+		if err := see(e.key, e.revision, e.data); err != nil {
+			return fmt.Errorf("read %s of bucket %s: %w", e.key, schemas.LedgerBucket, err)
 		}
 	}
 	return nil

@@ -94,8 +94,8 @@ func encode(m proto.Message) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
-// encodeChunk encodes a chunk such that it fits a message: at the expense of the
-// text of its errors if need be.
+// encodeChunk encodes a chunk such that it fits a message, if that takes no more than
+// shorter texts of its errors.
 func encodeChunk(c *wire.LedgerChunk) ([]byte, error) {
 	data, err := encode(c)
 	if err != nil || len(data) <= schemas.MaxMessageBytes {
@@ -110,13 +110,8 @@ func encodeChunk(c *wire.LedgerChunk) ([]byte, error) {
 			}
 		}
 	}
-	if data, err = encode(c); err == nil && len(data) > schemas.MaxMessageBytes {
-		err = fmt.Errorf("the records of %d windows are %d bytes, and a message has at most %d: %w", len(c.Windows), len(data), schemas.MaxMessageBytes, errTooLarge)
-	}
-	return data, err
+	return encode(c)
 }
-
-var errTooLarge = errors.New("too large")
 
 // digest sums up a chunk.
 func digest(c *wire.LedgerChunk, number int, revision uint64) *wire.ChunkDigest {

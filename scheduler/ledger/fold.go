@@ -70,11 +70,6 @@ func (f *Folder) foldDay(ctx context.Context, b *bucket, id dayID, d *dayEvents)
 	var digests []*wire.ChunkDigest
 	for number, events := range d.chunks {
 		digest, err := f.foldChunk(ctx, b, chunkID{id, number}, events)
-		if errors.Is(err, errTooLarge) {
-			// Never to be written, and no reason for all others to wait.
-			f.cfg.Logger.Error("events are not in the ledger", "metrics_exporter", id.namespace+"/"+id.name, "events", len(events), "error", err)
-			continue
-		}
 		if err != nil {
 			return err
 		}

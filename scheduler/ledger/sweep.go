@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -65,15 +66,16 @@ func sweep(ctx context.Context, b *bucket, before time.Time) error {
 			for _, c := range d.day.Chunks {
 				chunks = max(chunks, c.Revision)
 			}
+			windows := windowPrefix + strings.TrimPrefix(d.key, dayPrefix)
 			if chunks > 0 {
-				if err := b.purge(ctx, windowPrefix+strings.TrimPrefix(d.key, dayPrefix)+".*", chunks); err != nil {
+				if err := errors.Join(b.purge(ctx, windows+".*", chunks), b.purge(ctx, partPrefix+windows+".>", chunks)); err != nil {
 					return err
 				}
 			}
 			if !oldest {
 				continue
 			}
-			if err := b.purge(ctx, d.key, d.revision); err != nil {
+			if err := errors.Join(b.purge(ctx, d.key, d.revision), b.purge(ctx, partPrefix+d.key+".>", d.revision)); err != nil {
 				return err
 			}
 		}

@@ -27,11 +27,8 @@ const (
 // LedgerChunk holds the records of the windows that start within the same ten
 // minutes, ordered by start and end.
 type LedgerChunk struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Windows []*WindowRecord        `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
-	// Parts are the ends of the keys of what the records are in where they do not fit
-	// one message; put together in this order they are a chunk without parts.
-	Parts         []string `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Windows       []*WindowRecord        `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -69,13 +66,6 @@ func (*LedgerChunk) Descriptor() ([]byte, []int) {
 func (x *LedgerChunk) GetWindows() []*WindowRecord {
 	if x != nil {
 		return x.Windows
-	}
-	return nil
-}
-
-func (x *LedgerChunk) GetParts() []string {
-	if x != nil {
-		return x.Parts
 	}
 	return nil
 }
@@ -1030,10 +1020,9 @@ var File_kusto2otlp_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_kusto2otlp_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x1akusto2otlp/v1/ledger.proto\x12\rkusto2otlp.v1\"Z\n" +
+	"\x1akusto2otlp/v1/ledger.proto\x12\rkusto2otlp.v1\"D\n" +
 	"\vLedgerChunk\x125\n" +
-	"\awindows\x18\x01 \x03(\v2\x1b.kusto2otlp.v1.WindowRecordR\awindows\x12\x14\n" +
-	"\x05parts\x18\x02 \x03(\tR\x05parts\"\x86\x02\n" +
+	"\awindows\x18\x01 \x03(\v2\x1b.kusto2otlp.v1.WindowRecordR\awindows\"\x86\x02\n" +
 	"\fWindowRecord\x12&\n" +
 	"\x0fstart_unix_nano\x18\x01 \x01(\x03R\rstartUnixNano\x12\"\n" +
 	"\rend_unix_nano\x18\x02 \x01(\x03R\vendUnixNano\x12\x1e\n" +
