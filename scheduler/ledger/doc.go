@@ -40,7 +40,8 @@
 //
 // The records of the windows that start within the same ten minutes are one value;
 // each has a digest, and a day's digests are one value (a LedgerDay). A summary
-// reads a value a day, whether the windows are of an hour or of a second. A folder
+// reads a value a day, whether the windows are of an hour or of a second. A value that
+// is larger than a message is in parts (parts.go). A folder
 // takes up to 1000 events at a time, so that each value is written once for many.
 //
 // # What happens in a crash
@@ -53,7 +54,8 @@
 //
 // The bucket has an epoch, and the consumer is named after it. When the bucket is
 // deleted, a new one gets a new epoch, and a new consumer all events there are: it
-// is built again of the last 7 days. What is older than that is lost with it.
+// is built again of the last 7 days, and of all that is on its way or dead, however
+// old (seed.go). What is older and done, given up or skipped is lost with it.
 //
 // A record is removed 90 days after the last event about its day, if every window
 // of that day is exported, skipped or given up. Nothing else is removed, by age or by

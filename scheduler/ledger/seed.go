@@ -7,43 +7,63 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 // seed folds what a new bucket could not learn from the events, which are kept for a
-// few days only: the jobs that wait and the dead letters. Whoever finds the bucket
-// new does it, before the consumer is made that stands for the bucket being whole.
+// few days only: all that is on its way, and the dead letters. Whoever finds the
+// bucket new does it, before the consumer is made that stands for the bucket being
+// whole.
 func (f *Folder) seed(ctx context.Context, b *bucket) error {
 	for _, s := range []struct {
 		stream, filter string
 		event          func(*jetstream.RawStreamMsg) *wire.Event
 	}{
 		{schemas.JobsStream, "k2o.job.>", waitingJob},
+		{schemas.RowsStream, "k2o.rows.>", waitingRows},
 		{schemas.DeadStream, "k2o.dead.>", deadLetter},
 	} {
-		var events []*wire.Event
+		seeding := seeding{f: f, bucket: b}
 		err := eachMessage(ctx, f.cfg.Pipe.JS, s.stream, s.filter, func(m *jetstream.RawStreamMsg) error {
-			if e := s.event(m); e != nil && validate(e) == nil {
-				events = append(events, e)
-			}
-			if len(events) < batchEvents {
-				return nil
-			}
-			err := f.fold(ctx, b, events)
-			events = events[:0]
-			return err
+			return seeding.add(ctx, s.event(m))
 		})
 		if err == nil {
-			err = f.fold(ctx, b, events)
+			err = seeding.flush(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("fold what is in stream %s: %w", s.stream, err)
 		}
 	}
-	return nil
+	return f.seedBatches(ctx, b)
+}
+
+// seeding folds events, many at a time.
+type seeding struct {
+	f      *Folder
+	bucket *bucket
+	events []*wire.Event
+}
+
+func (s *seeding) add(ctx context.Context, e *wire.Event) error {
+	if e == nil || validate(e) != nil {
+		return nil
+	}
+	s.events = append(s.events, e)
+	if len(s.events) < batchEvents {
+		return nil
+	}
+	return s.flush(ctx)
+}
+
+func (s *seeding) flush(ctx context.Context) error {
+	err := s.f.fold(ctx, s.bucket, s.events)
+	s.events = s.events[:0]
+	return err
 }
 
 // eachMessage calls see with the messages of a stream that the filter selects, those
@@ -80,6 +100,20 @@ func waitingJob(m *jetstream.RawStreamMsg) *wire.Event {
 	return eventOf(m, schemas.Scheduler, schemas.EventPlanned, m.Time)
 }
 
+// waitingRows is the queried event of a window's rows; nil of what is none.
+func waitingRows(m *jetstream.RawStreamMsg) *wire.Event {
+	e := eventOf(m, schemas.Querier, schemas.EventQueried, m.Time)
+	rows := new(wire.WindowRows)
+	if e == nil || proto.Unmarshal(m.Data, rows) != nil {
+		return nil
+	}
+	e.Rows, e.Batches = rows.Rows, uint64(rows.Parts)
+	if rows.Last != nil {
+		e.Batches++
+	}
+	return e
+}
+
 // deadLetter is the failed event of a dead letter.
 func deadLetter(m *jetstream.RawStreamMsg) *wire.Event {
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(schemas.HeaderDeadAt))
@@ -94,17 +128,23 @@ func deadLetter(m *jetstream.RawStreamMsg) *wire.Event {
 }
 
 func eventOf(m *jetstream.RawStreamMsg, stage schemas.Stage, kind schemas.EventType, at time.Time) *wire.Event {
-	id, err := schemas.ParseWindowID(m.Header.Get(schemas.HeaderWindow))
+	return headerEvent(m.Header, stage, kind, at)
+}
+
+// headerEvent is an event about the window of a message with these headers; nil where
+// there is none.
+func headerEvent(h nats.Header, stage schemas.Stage, kind schemas.EventType, at time.Time) *wire.Event {
+	id, err := schemas.ParseWindowID(h.Get(schemas.HeaderWindow))
 	if err != nil {
 		return nil
 	}
-	batch, _ := strconv.ParseUint(m.Header.Get(schemas.HeaderBatch), 10, 64) // 0 where it is no OTLP batch
+	batch, _ := strconv.ParseUint(h.Get(schemas.HeaderBatch), 10, 64) // 0 where it is no OTLP batch
 	return &wire.Event{
 		Batch: batch,
 		Type:  string(kind), Stage: string(stage), AtUnixNano: at.UnixNano(),
 		Window: id.String(), Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
-		Lane: m.Header.Get(schemas.HeaderLane), Request: m.Header.Get(schemas.HeaderRequest),
-		Run: m.Header.Get(schemas.HeaderRun), Exporter: m.Header.Get(schemas.HeaderExporter),
+		Lane: h.Get(schemas.HeaderLane), Request: h.Get(schemas.HeaderRequest),
+		Run: h.Get(schemas.HeaderRun), Exporter: h.Get(schemas.HeaderExporter),
 	}
 }
