@@ -34,6 +34,16 @@ func (c *call) toReals() error {
 	return nil
 }
 
+// settle makes a dynamic among two operands a number, of the type that the other one is.
+func (c *call) settle() error {
+	for i := range c.args {
+		if other := c.args[1-i].typ; c.args[i].typ == table.Dynamic && numeric(other) {
+			return c.become(i, other)
+		}
+	}
+	return nil
+}
+
 func inRange(ticks int64) (int64, bool) {
 	return ticks, ticks >= table.MinDateTime && ticks <= table.MaxDateTime
 }
@@ -45,6 +55,12 @@ func addTicks(a, b int64) (int64, bool) {
 }
 
 func bindAdd(c *call) (kernel, error) {
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
+	if c.isDecimal() {
+		return bindDecimals(c, func(_ row, a, b decimal) (decimal, bool) { return a.plus(b), true })
+	}
 	l, r := c.args[0].typ, c.args[1].typ
 	switch {
 	case integral(l) && integral(r):
@@ -68,6 +84,12 @@ func addDateTime(a, b int64) (int64, bool) {
 }
 
 func bindSubtract(c *call) (kernel, error) {
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
+	if c.isDecimal() {
+		return bindDecimals(c, func(_ row, a, b decimal) (decimal, bool) { return a.plus(b.negated()), true })
+	}
 	l, r := c.args[0].typ, c.args[1].typ
 	switch {
 	case integral(l) && integral(r):
@@ -94,6 +116,12 @@ func subtractTicks(a, b int64) (int64, bool) {
 }
 
 func bindMultiply(c *call) (kernel, error) {
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
+	if c.isDecimal() {
+		return bindDecimals(c, func(_ row, a, b decimal) (decimal, bool) { return a.times(b), true })
+	}
 	l, r := c.args[0].typ, c.args[1].typ
 	switch {
 	case integral(l) && integral(r):
@@ -119,6 +147,12 @@ func toTicks(f float64) (int64, bool) {
 }
 
 func bindDivide(c *call) (kernel, error) {
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
+	if c.isDecimal() {
+		return bindDecimals(c, divideDecimals)
+	}
 	l, r := c.args[0].typ, c.args[1].typ
 	switch {
 	case integral(l) && integral(r), l == table.TimeSpan && integral(r):
@@ -140,6 +174,9 @@ func bindDivide(c *call) (kernel, error) {
 
 // bindModulo: the result is never negative, 0 <= a%b < |b|, as Kusto documents it.
 func bindModulo(c *call) (kernel, error) {
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
 	l, r := c.args[0].typ, c.args[1].typ
 	switch {
 	case integral(l) && integral(r), l == table.TimeSpan && r == table.TimeSpan:
@@ -176,6 +213,8 @@ func bindMinus(c *call) (kernel, error) {
 		return lift1(c.typ, func(a int64) (int64, bool) { return -a, true }), nil
 	case table.Real:
 		return lift1(c.typ, func(a float64) (float64, bool) { return -a, true }), nil
+	case table.Decimal:
+		return bindDecimals(c, func(_ row, a, _ decimal) (decimal, bool) { return a.negated(), true })
 	}
 	return nil, c.ofTypes()
 }

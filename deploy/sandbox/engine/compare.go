@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
@@ -28,35 +29,65 @@ func init() {
 	operators["NotInCsExpression"] = bindIn(true, true)
 }
 
-// common makes all arguments of one type that compares by its values: numbers are promoted, anything
-// else must be the same already. dynamic and decimal are refused.
+// common makes all arguments of one type that compares by its values: numbers are promoted, a dynamic becomes what
+// it is compared with, anything else must be the same already.
 func (c *call) common() (table.Type, error) {
-	t := c.args[0].typ
-	for _, a := range c.args[1:] {
+	var t table.Type
+	for _, a := range c.args {
 		switch {
-		case a.typ == t:
-		case numeric(a.typ) && numeric(t):
-			if t = table.Long; a.typ == table.Real || c.args[0].typ == table.Real {
-				t = table.Real
-			}
+		case a.typ == table.Dynamic, a.typ == t:
+		case t == 0:
+			t = a.typ
+		case (numeric(a.typ) || a.typ == table.Decimal) && (numeric(t) || t == table.Decimal):
+			t = wider(a.typ, t)
 		default:
 			return 0, c.ofTypes()
 		}
 	}
-	for _, a := range c.args {
-		if a.typ == table.Real {
-			t = table.Real
-		}
-	}
-	if t == table.Dynamic || t == table.Decimal {
-		return 0, c.ofTypes()
+	switch t {
+	case 0:
+		return 0, c.ofTypes() // only dynamics
+	case table.Decimal:
+		return t, c.decimals()
 	}
 	for i := range c.args {
-		if err := c.coerce(i, t); err != nil {
+		if err := c.become(i, t); err != nil {
 			return 0, err
 		}
 	}
 	return t, nil
+}
+
+// wider is the type of two numbers together.
+func wider(a, b table.Type) table.Type {
+	switch {
+	case a == table.Decimal || b == table.Decimal:
+		return table.Decimal
+	case a == table.Real || b == table.Real:
+		return table.Real
+	case a == table.Long || b == table.Long:
+		return table.Long
+	}
+	return a
+}
+
+// comparison orders elements of a type that has an order, nil for the others; it does not see nulls.
+func comparison(t table.Type) func(a *table.Vector, i int, b *table.Vector, j int) int {
+	switch {
+	case t == table.Decimal:
+		return func(a *table.Vector, i int, b *table.Vector, j int) int {
+			return compareDecimals(a.Strings[i], b.Strings[j])
+		}
+	case t == table.Dynamic, t == table.GUID:
+		return nil
+	case t.Kind() == table.Ints:
+		return func(a *table.Vector, i int, b *table.Vector, j int) int { return cmp.Compare(a.Ints[i], b.Ints[j]) }
+	case t.Kind() == table.Reals:
+		return func(a *table.Vector, i int, b *table.Vector, j int) int { return cmp.Compare(a.Reals[i], b.Reals[j]) }
+	}
+	return func(a *table.Vector, i int, b *table.Vector, j int) int {
+		return strings.Compare(a.Strings[i], b.Strings[j])
+	}
 }
 
 // bindOrder is < <= > >=. A comparison with NaN is false, with null is null.
@@ -73,6 +104,9 @@ func bindOrder(holds func(int) bool) binder {
 			return lift2(c.typ, func(a, b float64) (int64, bool) {
 				return truth(a == a && b == b && holds(cmp.Compare(a, b))), true
 			}), nil
+		}
+		if t == table.Decimal {
+			return lift2(c.typ, func(a, b string) (int64, bool) { return truth(holds(compareDecimals(a, b))), true }), nil
 		}
 		return lift2(c.typ, ordered[string](holds)), nil
 	}
@@ -93,16 +127,21 @@ func bindEqual(negate bool) binder {
 		}
 		switch t.Kind() {
 		case table.Ints:
-			return equal[int64](c.typ, negate, t == table.Bool), nil
+			return equal(c.typ, negate, t == table.Bool, same[int64]), nil
 		case table.Reals:
-			return equal[float64](c.typ, negate, false), nil
+			return equal(c.typ, negate, false, same[float64]), nil
 		}
-		return equal[string](c.typ, negate, false), nil
+		if t == table.Decimal {
+			return equal(c.typ, negate, false, func(a, b string) bool { return compareDecimals(a, b) == 0 }), nil
+		}
+		return equal(c.typ, negate, false, same[string]), nil
 	}
 }
 
-func equal[T elem](t table.Type, negate, isBool bool) kernel {
-	plain := lift2(t, func(a, b T) (int64, bool) { return truth((a == b) != negate), true })
+func same[T elem](a, b T) bool { return a == b }
+
+func equal[T elem](t table.Type, negate, isBool bool, same func(a, b T) bool) kernel {
+	plain := lift2(t, func(a, b T) (int64, bool) { return truth(same(a, b) != negate), true })
 	return func(args []operand, n int) (*table.Vector, error) {
 		out, err := plain(args, n)
 		if err != nil || !out.HasNulls() {
@@ -148,6 +187,12 @@ func bindBetween(negate bool) binder {
 		case table.Reals:
 			return between[float64](c.typ, negate), nil
 		}
+		if t == table.Decimal {
+			return liftRows(c.typ, func(r row) (int64, bool) {
+				within := compareDecimals(r.text(0), r.text(1)) >= 0 && compareDecimals(r.text(0), r.text(2)) <= 0
+				return truth(within != negate), true
+			}), nil
+		}
 		return nil, c.ofTypes()
 	}
 }
@@ -174,9 +219,21 @@ func between[T int64 | float64](t table.Type, negate bool) kernel {
 func bindIn(negate, fold bool) binder {
 	return func(c *call) (kernel, error) {
 		for _, n := range c.node.Child("Right").List("Expressions") {
-			if n.Type == "dynamic" || n.Type == "table" || n.Type == "tuple" {
+			if n.Type == "table" || n.Type == "tuple" {
 				return nil, c.unsupported("with a " + n.Type)
 			}
+		}
+		if err := c.spread(1); err != nil {
+			return nil, err
+		}
+		if len(c.args) == 1 {
+			return func(_ []operand, n int) (*table.Vector, error) {
+				out := zeros(c.typ, n)
+				for i := range out.Ints {
+					out.Ints[i] = truth(negate)
+				}
+				return out, nil
+			}, nil
 		}
 		t, err := c.common()
 		if err != nil {
@@ -199,6 +256,34 @@ func bindIn(negate, fold bool) binder {
 	}
 }
 
+// spread puts the elements of constant arrays, from argument i on, in the place of the arrays.
+func (c *call) spread(i int) error {
+	args := slices.Clone(c.args[:i])
+	for _, a := range c.args[i:] {
+		if a.typ != table.Dynamic {
+			args = append(args, a)
+			continue
+		}
+		if a.konst == nil {
+			return c.unsupported("with an array that is not constant")
+		}
+		es, ok := elements(a.konst.Strings[0])
+		if !ok && missing(constant(a.konst), 0) {
+			continue
+		}
+		if !ok {
+			es = []string{a.konst.Strings[0]}
+		}
+		for _, e := range es {
+			if e != "null" {
+				args = append(args, konst(&table.Vector{Type: table.Dynamic, Strings: []string{e}}))
+			}
+		}
+	}
+	c.args = args
+	return nil
+}
+
 // equalityOf says whether two elements are equal; a null equals nothing.
 func equalityOf(t table.Type, fold bool) func(a operand, i int, b operand, j int) bool {
 	var same func(a operand, i int, b operand, j int) bool
@@ -207,6 +292,8 @@ func equalityOf(t table.Type, fold bool) func(a operand, i int, b operand, j int
 		same = func(a operand, i int, b operand, j int) bool { return a.Ints[i] == b.Ints[j] }
 	case t.Kind() == table.Reals:
 		same = func(a operand, i int, b operand, j int) bool { return a.Reals[i] == b.Reals[j] }
+	case t == table.Decimal:
+		same = func(a operand, i int, b operand, j int) bool { return compareDecimals(a.Strings[i], b.Strings[j]) == 0 }
 	case fold:
 		same = func(a operand, i int, b operand, j int) bool { return strings.EqualFold(a.Strings[i], b.Strings[j]) }
 	default:

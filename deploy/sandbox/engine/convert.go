@@ -18,6 +18,9 @@ func init() {
 	functions["toboolean"] = bindTo(table.Bool)
 	functions["todatetime"] = bindTo(table.DateTime)
 	functions["totimespan"] = bindTo(table.TimeSpan)
+	functions["totime"] = bindTo(table.TimeSpan)
+	functions["todecimal"] = bindTo(table.Decimal)
+	functions["toguid"] = bindTo(table.GUID)
 }
 
 // convert is the implicit promotion that Kusto does for operands: between the number types, upwards. ok is
@@ -77,6 +80,9 @@ func conversion(from, to table.Type) kernel {
 				return int64(a), a > math.MinInt32-1 && a < math.MaxInt32+1
 			})
 		}
+		if from == table.Decimal {
+			return fromDecimal(to)
+		}
 	case table.Long:
 		switch from {
 		case table.Int, table.Bool, table.TimeSpan:
@@ -85,6 +91,15 @@ func conversion(from, to table.Type) kernel {
 			return lift1(to, func(a int64) (int64, bool) { return a - table.MinDateTime, true })
 		case table.Real:
 			return lift1(to, toTicks)
+		case table.Decimal:
+			return fromDecimal(to)
+		}
+	case table.Decimal:
+		switch {
+		case integral(from) || from == table.Bool:
+			return lift1(to, func(a int64) (string, bool) { return formatInteger(a), true })
+		case from == table.Real:
+			return liftRows(to, decimalReal)
 		}
 	case table.Real:
 		if integral(from) || from == table.Bool {
@@ -102,6 +117,15 @@ func conversion(from, to table.Type) kernel {
 		}
 	}
 	return nil
+}
+
+// fromDecimal cuts off the decimals.
+func fromDecimal(to table.Type) kernel {
+	return liftText(to, func(s string) (int64, bool) {
+		whole, _, _ := strings.Cut(s, ".")
+		i, ok := parseInteger(whole)
+		return i, ok && (to == table.Long || i == int64(int32(i)))
+	})
 }
 
 // liftParse reads values of type to from text; before takes the text out of its wrapping.
@@ -130,6 +154,14 @@ func liftParse(to table.Type, before func(string) string) kernel {
 		return liftText(to, func(s string) (int64, bool) { return parseDateTime(strings.TrimSpace(before(s))) })
 	case table.TimeSpan:
 		return liftText(to, func(s string) (int64, bool) { return parseTimeSpan(strings.TrimSpace(before(s))) })
+	case table.Decimal, table.GUID:
+		return liftText(to, func(s string) (string, bool) {
+			v, err := parseValue(to, strings.TrimSpace(before(s)))
+			if err != nil {
+				return "", false
+			}
+			return v.Strings[0], !v.IsNull(0)
+		})
 	}
 	return nil
 }

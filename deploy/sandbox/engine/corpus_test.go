@@ -50,7 +50,7 @@ func TestCorpus(t *testing.T) {
 		switch {
 		case err == nil && verdict == "ok":
 			for _, o := range out {
-				if err := o.Validate(); err != nil {
+				if err := wrongValues(o); err != nil {
 					t.Errorf("line %d: %s: %v", i+1, query, err)
 				}
 			}

@@ -1,9 +1,10 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
@@ -12,39 +13,12 @@ import (
 
 func init() {
 	functions["parse_json"] = bindParseJSON
+	functions["parsejson"] = bindParseJSON
+	functions["toobject"] = bindParseJSON
+	functions["dynamic_to_json"] = bindToJSON
+	functions["extract_json"] = bindExtractJSON
+	functions["extractjson"] = bindExtractJSON
 	functions["todynamic"] = bindParseJSON
-}
-
-// compact is the JSON without white space; what is no JSON stays as it is.
-func compact(text []byte) string {
-	var b bytes.Buffer
-	if json.Compact(&b, text) != nil {
-		return string(text)
-	}
-	return b.String()
-}
-
-// quote is s as a JSON string, in which only what must be is escaped.
-func quote(s string) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string always encodes
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// jsonText is what a dynamic is as text: a string's content, nothing for null, JSON for the rest.
-func jsonText(text string) string {
-	switch {
-	case text == "null":
-		return ""
-	case strings.HasPrefix(text, `"`):
-		var s string
-		if json.Unmarshal([]byte(text), &s) == nil {
-			return s
-		}
-	}
-	return text
 }
 
 // element is text[i] of an array, from its end when i is negative.
@@ -140,4 +114,161 @@ func bindParseJSON(c *call) (kernel, error) {
 		}), nil
 	}
 	return nil, c.ofTypes()
+}
+
+// toDynamic is the JSON of a value of another type; nil for decimal, whose form in JSON is not documented.
+func toDynamic(from table.Type) kernel {
+	text := textOf(from)
+	switch from {
+	case table.Dynamic:
+		return func(args []operand, n int) (*table.Vector, error) { return args[0].full(n), nil }
+	case table.Decimal:
+		return nil
+	case table.Bool, table.Int, table.Long:
+	case table.Real:
+		text = func(v *table.Vector, i int) string {
+			if x := v.Reals[i]; x-x != 0 {
+				return quote(formatReal(x))
+			}
+			return formatReal(v.Reals[i])
+		}
+	default:
+		plain := text
+		text = func(v *table.Vector, i int) string { return quote(plain(v, i)) }
+	}
+	return liftNullable(table.Dynamic, func(r row) (string, bool) {
+		if r.null(0) {
+			return "", false
+		}
+		return text(r.args[0].Vector, r.at(0)), true
+	})
+}
+
+// fromDynamic takes a value of type t out of a dynamic, for operators that put the two together. Null stays null; a
+// value of another sort ends the query, since whether Kusto converts it is not documented.
+func fromDynamic(t table.Type) kernel {
+	if t == table.String {
+		return conversion(table.Dynamic, t)
+	}
+	convert := conversion(table.Dynamic, t)
+	if convert == nil {
+		return nil
+	}
+	return func(args []operand, n int) (*table.Vector, error) {
+		var failed error
+		r := row{args: args, failed: &failed}
+		for r.i = range n {
+			if missing(args[0], r.at(0)) {
+				continue
+			}
+			s, fits := r.text(0), false
+			switch _, isNumber := numberElement(s); t {
+			case table.Bool:
+				fits = s == "true" || s == "false"
+			case table.Int, table.Long:
+				_, fits = parseInteger(s)
+			case table.Real, table.Decimal:
+				fits = isNumber
+			default:
+				fits = strings.HasPrefix(s, `"`)
+			}
+			if !fits {
+				r.refuse("the dynamic %.40s used as a %v", s, t)
+				return nil, failed
+			}
+		}
+		return convert(args, n)
+	}
+}
+
+// bindToJSON is the canonical JSON of a dynamic: without white space and with the properties in order.
+func bindToJSON(c *call) (kernel, error) {
+	if err := c.become(0, table.Dynamic); err != nil {
+		return nil, err
+	}
+	return scalar("string: dynamic", func(r row) (string, bool) { return canonical(r.text(0)), true })(c)
+}
+
+func canonical(text string) string {
+	if a, ok := elements(text); ok {
+		for i := range a {
+			a[i] = canonical(a[i])
+		}
+		return array(a)
+	}
+	if ms, ok := members(text); ok {
+		for i := range ms {
+			ms[i].value = canonical(ms[i].value)
+		}
+		slices.SortFunc(ms, func(a, b member) int { return strings.Compare(a.name, b.name) })
+		return object(ms)
+	}
+	return text
+}
+
+// step is one of a JSON path: a property's name, or an element's number.
+type step struct {
+	name  string
+	index int64
+}
+
+// jsonPath reads paths such as $.a.b[0]['c']; other forms of JSONPath are not ok.
+func jsonPath(path string) (steps []step, ok bool) {
+	rest, ok := strings.CutPrefix(path, "$")
+	for ok && rest != "" {
+		m := pathStep.FindStringSubmatch(rest)
+		if m == nil {
+			return nil, false
+		}
+		i, _ := parseInteger(m[2])
+		steps = append(steps, step{m[1] + m[3] + m[4], i})
+		rest = rest[len(m[0]):]
+	}
+	return steps, ok
+}
+
+var pathStep = regexp.MustCompile(`^(?:\.([\pL_][\pL\pN_]*)|\[(-?\d+)\]|\['([^'\\]+)'\]|\["([^"\\]+)"\])`)
+
+// walk follows a path.
+func walk(text string, steps []step) (string, bool) {
+	for _, s := range steps {
+		var ok bool
+		if s.name != "" {
+			text, ok = property(text, s.name)
+		} else {
+			text, ok = element(text, s.index)
+		}
+		if !ok {
+			return "", false
+		}
+	}
+	return text, true
+}
+
+// bindExtractJSON is the text at a path of a JSON text, converted to the type that a third argument names.
+func bindExtractJSON(c *call) (kernel, error) {
+	path, err := c.constText(0)
+	if err != nil {
+		return nil, err
+	}
+	steps, ok := jsonPath(path)
+	if !ok {
+		return nil, c.unsupported("of the path " + path)
+	}
+	if c.args[1].typ != table.String {
+		return nil, c.ofTypes()
+	}
+	found := func(s string) (string, bool) {
+		if !json.Valid([]byte(s)) {
+			return "", false
+		}
+		return walk(compact([]byte(s)), steps)
+	}
+	if c.typ == table.Dynamic {
+		return onText(table.Dynamic, 1, found), nil
+	}
+	return c.textTo(c.typ, onText(table.String, 1, func(s string) (string, bool) {
+		v, ok := found(s)
+		return jsonText(v), ok
+	}))
 }

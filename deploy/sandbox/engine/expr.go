@@ -14,6 +14,9 @@ type expr struct {
 	typ   table.Type
 	konst *table.Vector // one row, when the value does not depend on the row
 	eval  func(b *batch) (operand, error)
+
+	// unfolded, in tests only, has a constant evaluated as a vector of as many rows as the batch.
+	unfolded bool
 }
 
 // kernel computes n rows of a result from arguments. It must return a vector of n rows that it owns, or an
@@ -99,9 +102,10 @@ func columnExpr(i int, t table.Type) *expr {
 
 // apply is the expression k(args): computed now when no argument depends on the row.
 func apply(t table.Type, k kernel, args []*expr) (*expr, error) {
-	folds := true
+	folds, unfolded := true, false
 	for _, a := range args {
 		folds = folds && a.konst != nil
+		unfolded = unfolded || a.unfolded
 	}
 	e := &expr{typ: t, eval: func(b *batch) (operand, error) {
 		in := make([]operand, len(args))
@@ -124,7 +128,11 @@ func apply(t table.Type, k kernel, args []*expr) (*expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return konst(o.Vector), nil
+	if unfolded {
+		e.konst, e.unfolded = o.full(1), true
+		return e, nil
+	}
+	return konst(o.full(1)), nil
 }
 
 // expr compiles one scalar expression.
@@ -142,6 +150,8 @@ func (c *compiler) expr(n *kql.Node) (*expr, error) {
 		return c.element(n)
 	case "PathExpression":
 		return c.path(n)
+	case "TypeOfLiteralExpression":
+		return c.typeOf(n)
 	}
 	if n.HasValue {
 		return c.literal(n)
@@ -179,6 +189,9 @@ func (c *compiler) literal(n *kql.Node) (*expr, error) {
 	v, err := parseValue(t, n.Value)
 	if err != nil {
 		return nil, c.unsupported(n, fmt.Sprintf("the %v literal %q", t, n.Value))
+	}
+	if c.opts.unfolded {
+		return &expr{typ: t, konst: v, unfolded: true, eval: func(b *batch) (operand, error) { return rows(v.Repeat(0, b.n)), nil }}, nil
 	}
 	return konst(v), nil
 }

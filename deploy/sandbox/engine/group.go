@@ -104,7 +104,11 @@ func newDictionary(t table.Type) dictionary {
 	case table.Reals:
 		return &dict[float64, uint64]{codes: map[uint64]int32{}, key: realKey}
 	}
-	return &dict[string, string]{codes: map[string]int32{}, key: func(s string) string { return s }}
+	key := func(s string) string { return s }
+	if t == table.Decimal {
+		key = decimalKey
+	}
+	return &dict[string, string]{codes: map[string]int32{}, key: key}
 }
 
 // realKey: a NaN groups with every other, and -0 with 0.

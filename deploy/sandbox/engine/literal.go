@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -57,12 +58,18 @@ func parseValue(t table.Type, text string) (*table.Vector, error) {
 		}
 		v.AppendInt(ticks)
 	case table.Dynamic:
-		var out json.RawMessage
-		if err := json.Unmarshal([]byte(s), &out); err != nil {
+		j, ok := parseDynamic(s)
+		if !ok {
 			return nil, bad
 		}
-		v.AppendString(compact(out))
-	default: // decimal and guid, whose syntax Append checks
+		v.AppendString(j)
+	case table.Decimal:
+		d, ok := plainDecimal(s)
+		if !ok {
+			return nil, bad
+		}
+		v.AppendString(d)
+	default: // guid, whose syntax Append checks
 		if err := v.Append(s); err != nil {
 			return nil, bad
 		}
@@ -115,17 +122,62 @@ var dateTimeLayouts = []string{
 	"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05",
 	"2006-01-02T15:04Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02T15:04", "2006-01-02 15:04",
 	"2006-01-02", "2006-1-2", "2006-01", "2006",
+	// RFC 822 and RFC 850, with GMT, and the forms with a zone's name (docs, "The datetime data type").
+	"Mon, 2 Jan 06 15:04:05 MST", "Mon, 2 Jan 06 15:04:05", "Mon, 2 Jan 06 15:04", "Mon, 2 Jan 06 15:04 MST",
+	"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2 Jan 2006 15:04:05",
+	"2 Jan 06 15:04:05 MST", "2 Jan 06 15:04:05", "2 Jan 06 15:04", "2 Jan 06 15:04 MST",
+	"Monday, 02-Jan-06 15:04:05 MST", "Monday, 02-Jan-06 15:04:05", "Monday, 02-Jan-06 15:04 MST", "Monday, 02-Jan-06 15:04",
+	"02-Jan-06 15:04:05 MST", "02-Jan-06 15:04:05", "02-Jan-06 15:04 MST", "02-Jan-06 15:04",
+	"2006-01-02 15:04:05 MST", "2006-01-02 15:04 MST", "2006-01-02T15:04:05 MST", "2006-01-02T15:04 MST",
 }
 
 // parseDateTime is ticks since the Unix epoch.
 func parseDateTime(s string) (int64, bool) {
 	for _, layout := range dateTimeLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
+			if strings.Contains(layout, "MST") && !strings.HasSuffix(s, " GMT") {
+				return 0, false // the offsets of other zones' names are not known
+			}
 			ticks := table.Ticks(t)
 			return ticks, ticks >= table.MinDateTime && ticks <= table.MaxDateTime
 		}
 	}
 	return 0, false
+}
+
+// otherLiterals are Kusto's own within a dynamic literal: datetime(…), timespan(…), guid(…).
+var otherLiterals = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\b[a-z]+\([^()]*\)`)
+
+// parseDynamic reads the inside of a dynamic literal as JSON: also with strings in single quotes, and with literals
+// of other types.
+func parseDynamic(s string) (string, bool) {
+	if json.Valid([]byte(s)) {
+		return compact([]byte(s)), true
+	}
+	ok := true
+	s = otherLiterals.ReplaceAllStringFunc(s, func(m string) string {
+		if text, isText := unquote(m); isText {
+			return quote(text)
+		}
+		name, inner, _ := strings.Cut(strings.TrimSuffix(m, ")"), "(")
+		t, err := table.ParseType(name)
+		if err != nil || t == table.String || t == table.Dynamic {
+			ok = false
+			return m
+		}
+		v, err := parseValue(t, inner)
+		k := toDynamic(t)
+		if err != nil || k == nil {
+			ok = false
+			return m
+		}
+		out, err := k([]operand{rows(v)}, 1)
+		if ok = ok && err == nil; !ok || out.IsNull(0) {
+			return "null"
+		}
+		return out.Strings[0]
+	})
+	return compact([]byte(s)), ok && json.Valid([]byte(s))
 }
 
 // spanUnits are the suffixes of timespan literals, in ticks.
@@ -191,6 +243,31 @@ func parseTimeSpan(s string) (int64, bool) {
 		ticks = -ticks
 	}
 	return ticks, ok && days < 10675199
+}
+
+// plainDecimal writes out a decimal, which may have an exponent.
+func plainDecimal(s string) (string, bool) {
+	digits, exponent, has := s, 0, false
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		e, err := strconv.Atoi(s[i+1:])
+		if err != nil || e < -decimalDigits || e > decimalDigits {
+			return "", false
+		}
+		digits, exponent, has = s[:i], e, true
+	}
+	v := table.NewVector(table.Decimal, 1)
+	if v.Append(strings.TrimPrefix(digits, "+")) != nil {
+		return "", false
+	}
+	if !has {
+		return v.Strings[0], true
+	}
+	d, ok := parseDecimal(v.Strings[0])
+	if d.scale -= exponent; d.scale < 0 {
+		d = decimal{d.unscaled.Mul(d.unscaled, power10(-d.scale)), 0}
+	}
+	text, fits := d.text()
+	return text, ok && fits
 }
 
 func roundTicks(f float64) int64 { return int64(math.Round(f)) }

@@ -21,8 +21,10 @@ func init() {
 // bindLogic is and, or: unlike other operators they take null as false (docs, "Logical operators").
 func bindLogic(f func(a, b bool) bool) binder {
 	return func(c *call) (kernel, error) {
-		if c.args[0].typ != table.Bool || c.args[1].typ != table.Bool {
-			return nil, c.ofTypes()
+		for i := range c.args {
+			if err := c.become(i, table.Bool); err != nil {
+				return nil, err
+			}
 		}
 		return func(args []operand, n int) (*table.Vector, error) {
 			a, b, out := args[0], args[1], zeros(table.Bool, n)
@@ -36,19 +38,19 @@ func bindLogic(f func(a, b bool) bool) binder {
 }
 
 func bindNot(c *call) (kernel, error) {
-	if c.args[0].typ != table.Bool {
-		return nil, c.ofTypes()
+	if err := c.become(0, table.Bool); err != nil {
+		return nil, err
 	}
 	return lift1(table.Bool, func(a int64) (int64, bool) { return 1 - a, true }), nil
 }
 
 // bindIff chooses by a condition; null counts as false.
 func bindIff(c *call) (kernel, error) {
-	if c.args[0].typ != table.Bool {
-		return nil, c.ofTypes()
+	if err := c.become(0, table.Bool); err != nil {
+		return nil, err
 	}
 	for i := 1; i <= 2; i++ {
-		if err := c.coerce(i, c.typ); err != nil {
+		if err := c.become(i, c.typ); err != nil {
 			return nil, err
 		}
 	}

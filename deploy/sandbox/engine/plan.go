@@ -20,6 +20,9 @@ type Options struct {
 	// declare are ignored, as Kusto does.
 	Parameters map[string]string
 
+	// unfolded makes tests evaluate constants as vectors, the way columns are.
+	unfolded bool
+
 	// MaxRows bounds what a query may remember at once: groups, rows to sort, rows of the result. Default 5,000,000.
 	MaxRows int
 }

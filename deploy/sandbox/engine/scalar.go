@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"math/big"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 )
@@ -28,6 +29,15 @@ func bindBin(c *call) (kernel, error) {
 			t, ok := binTicks(a-table.MinDateTime, b)
 			return t + table.MinDateTime, ok
 		}), nil
+	case c.isDecimal():
+		return bindDecimals(c, func(_ row, a, b decimal) (decimal, bool) {
+			if b.unscaled.Sign() <= 0 {
+				return decimal{}, false
+			}
+			x, y, scale := a.align(b)
+			n, _ := new(big.Int).DivMod(x, y, new(big.Int))
+			return decimal{n.Mul(n, y), scale}, true
+		})
 	case numeric(l) && numeric(r):
 		return lift2(c.typ, func(a, b float64) (float64, bool) {
 			return math.Floor(a/b) * b, b > 0

@@ -15,11 +15,15 @@ func init() {
 	functions["strlen"] = bindStrlen
 	functions["split"] = bindSplit
 
+	for kind, any := range map[string]bool{"HasAny": true, "HasAll": false} {
+		operators[kind+"Expression"] = bindHasTerms(any)
+	}
 	for kind, holds := range map[string]func(s, sub string) bool{
 		"Contains": folded(strings.Contains), "ContainsCs": strings.Contains,
 		"StartsWith": folded(strings.HasPrefix), "StartsWithCs": strings.HasPrefix,
 		"EndsWith": folded(strings.HasSuffix), "EndsWithCs": strings.HasSuffix,
-		"Has": folded(hasTerm), "HasCs": hasTerm,
+		"Has": folded(hasTerm), "HasCs": hasTerm, "HasPrefix": folded(hasPrefixTerm), "HasPrefixCs": hasPrefixTerm,
+		"HasSuffix": folded(hasSuffixTerm), "HasSuffixCs": hasSuffixTerm,
 	} {
 		operators[kind+"Expression"] = bindText(false, holds)
 		operators["Not"+kind+"Expression"] = bindText(true, holds)
@@ -29,8 +33,8 @@ func init() {
 // bindMap is a function from string to string.
 func bindMap(f func(string) string) binder {
 	return func(c *call) (kernel, error) {
-		if c.args[0].typ != table.String {
-			return nil, c.ofTypes()
+		if err := c.to(0, table.String); err != nil {
+			return nil, err
 		}
 		return liftText(c.typ, func(s string) (string, bool) { return f(s), true }), nil
 	}
@@ -56,43 +60,47 @@ func bindStrcat(c *call) (kernel, error) {
 
 // bindStrlen counts characters, not bytes.
 func bindStrlen(c *call) (kernel, error) {
-	if c.args[0].typ != table.String || c.typ != table.Long {
-		return nil, c.ofTypes()
+	if err := c.to(0, table.String); err != nil {
+		return nil, err
 	}
 	return lift1(table.Long, func(s string) (int64, bool) { return int64(utf8.RuneCountInString(s)), true }), nil
 }
 
-// bindSplit gives the parts as an array. The form with an index is refused: what it returns for a
-// part that is not there is not documented.
+// bindSplit gives the parts as an array, or an array of the one that is asked for.
 func bindSplit(c *call) (kernel, error) {
-	switch {
-	case len(c.args) != 2:
-		return nil, c.unsupported("with an index (write split(…)[0])")
-	case c.args[0].typ != table.String || c.args[1].typ != table.String:
-		return nil, c.ofTypes()
-	case c.args[1].konst == nil || c.args[1].konst.Strings[0] == "":
-		return nil, c.unsupported("with a delimiter that is empty or not constant")
-	}
-	delimiter := c.args[1].konst.Strings[0]
-	return liftText(c.typ, func(s string) (string, bool) {
-		var b strings.Builder
-		b.WriteByte('[')
-		for i, part := range strings.Split(s, delimiter) {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteString(quote(part))
+	return scalar("dynamic: string string long?", func(r row) (string, bool) {
+		if r.text(1) == "" {
+			r.refuse("split by the empty string")
+			return "", false
 		}
-		b.WriteByte(']')
-		return b.String(), true
-	}), nil
+		parts := strings.Split(r.text(0), r.text(1))
+		for i, part := range parts {
+			parts[i] = quote(part)
+		}
+		if !r.has(2) {
+			return array(parts), true
+		}
+		i := r.int(2)
+		if i < 0 || i >= int64(len(parts)) {
+			r.refuse("part %d of a split into %d", i, len(parts))
+			return "", false
+		}
+		return array(parts[i : i+1]), true
+	})(c)
 }
 
 // bindText is a predicate on two strings.
 func bindText(negate bool, holds func(s, sub string) bool) binder {
 	return func(c *call) (kernel, error) {
-		if c.args[0].typ != table.String || c.args[1].typ != table.String {
-			return nil, c.ofTypes()
+		for i := range c.args {
+			if c.args[i].typ == table.Dynamic {
+				if err := c.to(i, table.String); err != nil {
+					return nil, err
+				}
+			}
+			if c.args[i].typ != table.String {
+				return nil, c.ofTypes()
+			}
 		}
 		return func(args []operand, n int) (*table.Vector, error) {
 			a, b, out := args[0], args[1], zeros(table.Bool, n)
@@ -108,8 +116,43 @@ func folded(holds func(s, sub string) bool) func(s, sub string) bool {
 	return func(s, sub string) bool { return holds(strings.ToLower(s), strings.ToLower(sub)) }
 }
 
+// bindHasTerms is has_any and has_all: any, or all, of the terms that follow.
+func bindHasTerms(any bool) binder {
+	return func(c *call) (kernel, error) {
+		for _, n := range c.node.Child("Right").List("Expressions") {
+			if n.Type == "table" {
+				return nil, c.unsupported("with a table")
+			}
+		}
+		if err := c.spread(1); err != nil {
+			return nil, err
+		}
+		for i := range c.args {
+			if err := c.become(i, table.String); err != nil {
+				return nil, err
+			}
+		}
+		has := folded(hasTerm)
+		return liftRows(table.Bool, func(r row) (int64, bool) {
+			for j := range r.args[1:] {
+				if has(r.text(0), r.text(j+1)) == any {
+					return truth(any), true
+				}
+			}
+			return truth(!any), true
+		}), nil
+	}
+}
+
 // hasTerm looks for term in s where it is not part of a longer run of letters and digits.
-func hasTerm(s, term string) bool {
+func hasTerm(s, term string) bool { return findTerm(s, term, true, true) }
+
+// hasPrefixTerm looks for what such a run begins with, hasSuffixTerm for what one ends with.
+func hasPrefixTerm(s, term string) bool { return findTerm(s, term, true, false) }
+func hasSuffixTerm(s, term string) bool { return findTerm(s, term, false, true) }
+
+// findTerm looks for term where no run of letters and digits goes on before it, after it.
+func findTerm(s, term string, start, end bool) bool {
 	if term == "" {
 		return true
 	}
@@ -123,7 +166,7 @@ func hasTerm(s, term string) bool {
 		i += from
 		before, _ := utf8.DecodeLastRuneInString(s[:i])
 		after, _ := utf8.DecodeRuneInString(s[i+len(term):])
-		longer := inTerm(before) && inTerm(first) || inTerm(after) && inTerm(last)
+		longer := start && inTerm(before) && inTerm(first) || end && inTerm(after) && inTerm(last)
 		if !longer {
 			return true
 		}
