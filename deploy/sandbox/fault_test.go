@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-kusto-go/azkustodata"
+	kustoerrors "github.com/Azure/azure-kusto-go/azkustodata/errors"
 	"github.com/Azure/azure-kusto-go/azkustodata/kql"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
@@ -142,5 +143,54 @@ func TestFaultWaits(t *testing.T) {
 	for range 2 {
 		_, err = c.Query(ctx, "D", kql.New("T"), azkustodata.ServerTimeout(time.Millisecond))
 		wantHTTP(t, err, 504, false, "Query execution has exceeded the allowed time of 1ms.")
+	}
+}
+
+// What azkustodata makes of each fault. Where it reports nothing (an answer without its end, a wrong number
+// of rows), whoever uses it must look for themselves; querier does.
+func TestFaultsSeenByAzkustodata(t *testing.T) {
+	boom := sandbox.PartialFailure("boom")
+	for name, c := range map[string]struct {
+		fault  sandbox.Fault
+		status int    // of an HttpError
+		want   string // of any other error; empty: none
+		rows   int
+	}{
+		"ErrThrottled":   {fault: sandbox.Fault{Error: sandbox.Throttled(2 * time.Second)}, status: 429},
+		"ErrUnavailable": {fault: sandbox.Fault{Error: sandbox.Unavailable(time.Second)}, status: 503},
+		"ErrInternal":    {fault: sandbox.Fault{Error: sandbox.Internal(errors.New("boom"))}, status: 500},
+		"ErrProxy":       {fault: sandbox.Fault{Status: 502, Body: "<html>bad gateway</html>", Header: http.Header{"Content-Type": {"text/html"}}}, status: 502},
+		"ErrTimeout":     {fault: sandbox.Fault{Error: sandbox.TimedOut(time.Minute)}, status: 504},
+		"ErrInBand":      {fault: sandbox.Fault{InBand: boom, After: 1001}, want: "boom"},
+		"ErrInBandFirst": {fault: sandbox.Fault{InBand: boom}, want: "boom"},
+		"ErrInBandLast":  {fault: sandbox.Fault{InBand: boom, After: 1 << 40}, want: "boom"},
+		"ErrHasErrors":   {fault: sandbox.Fault{CompletionError: boom}, want: "boom"},
+		"ErrCut":         {fault: sandbox.Fault{Cut: true, After: 7}, want: "unexpected EOF"},
+		"ErrPlain":       {fault: sandbox.Fault{Frames: sandbox.Plain}, want: "Expected true, got false"},
+		"ErrProgressive": {fault: sandbox.Fault{Frames: sandbox.Progressive}, want: "Expected false, got true"},
+		"OKRowCount":     {fault: sandbox.Fault{RowCountOff: -1}, rows: 2500},
+		"ErrNoTableEnd":  {fault: sandbox.Fault{NoTableCompletion: true}, want: "expected TableFragment or TableCompletion"},
+		"OKDelay":        {fault: sandbox.Fault{Delay: time.Millisecond}, rows: 2500},
+		"OKCancelled":    {fault: sandbox.Fault{Cancelled: true}, rows: 2500},
+		"OKNoEnd":        {fault: sandbox.Fault{NoDataSetCompletion: true}, rows: 2500},
+		"OKCutAtEnd":     {fault: sandbox.Fault{CutBeforeCompletion: true}, rows: 2500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, sandbox.Config{Engine: canned(numbers(2500)), Fault: sandbox.Faults(&c.fault)})
+			ds, err := client(t, s.URL()).Query(context.Background(), "D", kql.New("T"))
+			var h *kustoerrors.HttpError
+			switch {
+			case c.status != 0:
+				if !errors.As(err, &h) || h.StatusCode != c.status {
+					t.Errorf("error %v, want status %d", err, c.status)
+				}
+			case c.want != "":
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v, want %s", err, c.want)
+				}
+			case err != nil || len(primaries(ds)[0].Rows()) != c.rows:
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/gzip"
 )
 
 // maxQueryBytes is Kusto's own limit on the text of a query; maxRequestBytes leaves room for how
@@ -99,6 +101,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	if err == nil {
+		raw, err = inflate(raw, r.Header.Get("Content-Encoding"))
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -110,6 +115,26 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	return raw, nil
+}
+
+// inflate is a body without its compression.
+func inflate(raw []byte, encoding string) ([]byte, error) {
+	switch strings.ToLower(encoding) {
+	case "", "identity":
+		return raw, nil
+	case "gzip":
+	default:
+		return nil, fmt.Errorf("content encoding must be gzip or identity, got %q", encoding)
+	}
+	gz, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	raw, err = io.ReadAll(io.LimitReader(gz, maxRequestBytes+1))
+	if err == nil && len(raw) > maxRequestBytes {
+		err = &http.MaxBytesError{Limit: maxRequestBytes}
+	}
+	return raw, err
 }
 
 // parseProperties accepts an object and, as some clients send it, an object within a string.

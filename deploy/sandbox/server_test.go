@@ -1,6 +1,8 @@
 package sandbox_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -218,6 +220,41 @@ func TestGzip(t *testing.T) {
 		if !strings.Contains(raw, `[4999,"row 4999"]`) || !strings.HasSuffix(raw, "]\n") {
 			t.Errorf("accept %q: %d bytes that end in %q", enc, len(raw), raw[max(0, len(raw)-40):])
 		}
+	}
+}
+
+func TestGzipRequest(t *testing.T) {
+	s := start(t, sandbox.Config{Engine: canned(numbers(3))})
+	compress := func(text string) string {
+		var b bytes.Buffer
+		zw := gzip.NewWriter(&b)
+		if _, err := zw.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := zw.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	good := compress(`{"db":"D","csl":"T"}`)
+	for name, c := range map[string]struct {
+		encoding, body string
+		status         int
+		want           string
+	}{
+		"OK":          {"gzip", good, 200, `[2,"row 2"]`},
+		"OKIdentity":  {"identity", `{"db":"D","csl":"T"}`, 200, `[2,"row 2"]`},
+		"ErrEncoding": {"br", good, 400, `content encoding must be gzip or identity, got \"br\"`},
+		"ErrNoGzip":   {"gzip", `{"db":"D","csl":"T"}`, 400, "request body cannot be read: gzip: invalid header"},
+		"ErrCut":      {"gzip", good[:len(good)-9], 400, "request body cannot be read: unexpected EOF"},
+		"ErrBomb":     {"gzip", compress(strings.Repeat(" ", 5<<20)), 400, "request body must be at most 4194304 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp := post(t, s.URL()+"/v2/rest/query", c.body, http.Header{"Content-Encoding": {c.encoding}})
+			if text := readAll(t, resp); resp.StatusCode != c.status || !strings.Contains(text, c.want) {
+				t.Errorf("status %d: %s", resp.StatusCode, text)
+			}
+		})
 	}
 }
 
