@@ -76,6 +76,7 @@ var kusto2otlp = (function () {
     if (!failed && code.Syntax != null) {
       var t = new Tree();
       out.root = t.node(code.Syntax, "");
+      out.bodies = t.bodies;
       out.tables = t.tables;
       t.sources();
     }
@@ -135,11 +136,59 @@ var kusto2otlp = (function () {
 
   // Tree turns a bound syntax tree into plain data. Table types are shared by many nodes: they are
   // written once, in tables, and nodes name them by index.
+  // The same goes for the bodies of functions that the text declares, which are bound anew for the arguments of a
+  // call: they are in bodies.
   function Tree() {
     this.tables = [];
     this.symbols = [];
     this.ids = new Map();
+    this.bodies = [];
+    this.roots = new Map();
+    this.positions = new Map();
+    this.base = 0;
+    this.declaring = 0;
   }
+
+  // maxBodies bounds the answer: functions that call functions twice double it each time.
+  var maxBodies = 256;
+
+  // body is the index of the body that a call of e runs, undefined when e calls no function of the text.
+  Tree.prototype.body = function (e) {
+    if (!Bridge.is(e, X.FunctionCallExpression)) {
+      if (!Bridge.is(e, X.NameReference)) return undefined;
+      if (e.Parent != null && Bridge.is(e.Parent, X.FunctionCallExpression)) return undefined;
+    }
+    var f = e.ReferencedSymbol, root = e.GetCalledFunctionBody();
+    if (root == null || f == null || !Bridge.is(f, S.FunctionSymbol)) return undefined;
+    var declared = System.Array.getItem(f.Signatures, 0).Declaration;
+    if (declared == null || this.declaring > 0) return undefined;
+    if (!this.roots.has(root)) {
+      if (this.bodies.length >= maxBodies) return undefined;
+      var i = this.bodies.push(null) - 1, base = this.base;
+      this.roots.set(root, i);
+      // Its text is that of the declaration, from the brace on.
+      this.base = (this.starts(declared) || 0) - root.TextStart;
+      this.bodies[i] = this.node(root, "");
+      this.base = base;
+    }
+    return this.roots.get(root);
+  };
+
+  // starts is where a node of the tree, or of a body, starts in the text.
+  Tree.prototype.starts = function (e) { return this.positions.get(e); };
+
+  // members are the tables that a name with wildcards stands for, as if each had been named; undefined when there is anything
+  // else among them.
+  Tree.prototype.members = function (group) {
+    var tree = this, only = true;
+    var list = array(group.Members).map(function (m) {
+      only = only && Bridge.is(m, S.TableSymbol);
+      var r = { kind: "NameReference", name: m.Name, symbol: tree.symbol(m) };
+      if (only) tree.setType(r, m);
+      return r;
+    });
+    return only ? list : undefined;
+  };
 
   // setType gives r the type t: a scalar's name, or what sort of type it is and, for those with
   // columns, which.
@@ -196,8 +245,9 @@ var kusto2otlp = (function () {
     while (e.Kind === X.SyntaxKind.SeparatedElement && e.ChildCount > 0) e = e.GetChild(0);
     var r = { id: this.ids.size, kind: syntaxKinds[e.Kind], field: field || undefined };
     this.ids.set(e, r.id);
-    r.start = e.TextStart;
-    r.end = e.End;
+    r.start = e.TextStart + this.base;
+    r.end = e.End + this.base;
+    if (e.Kind === X.SyntaxKind.FunctionBody) this.positions.set(e, r.start);
     if (e.IsToken) {
       r.text = e.Text;
       return r;
@@ -213,13 +263,23 @@ var kusto2otlp = (function () {
     else if (Bridge.is(e, X.PrimitiveTypeExpression)) r.name = e.Type == null ? undefined : e.Type.Text;
     var sym = e.ReferencedSymbol;
     if (sym != null) r.symbol = this.symbol(sym);
+    // table('name') refers to the table as its name would.
+    if (sym === L.Functions.Table && Bridge.is(e.ResultType, S.TableSymbol) && globals.GetDatabase(e.ResultType) != null) {
+      r.symbol = this.symbol(e.ResultType);
+    }
+    if (sym != null && Bridge.is(sym, S.GroupSymbol)) r.members = this.members(sym);
+    r.body = this.body(e);
     if (r.name !== undefined || r.value !== undefined) return r;
+    // What a declared body calls is said where it is called itself.
+    var declares = e.Kind === X.SyntaxKind.FunctionDeclaration;
+    if (declares) this.declaring++;
     for (var i = 0, n = e.ChildCount; i < n; i++) {
       var c = e.GetChild(i);
       if (c == null || c.IsMissing || (c.IsToken && !c.Text)) continue;
       if (c.IsToken && /^[(),;|\[\]{}:.]$/.test(c.Text)) continue;
       (r.children = r.children || []).push(this.node(c, e.GetName(i)));
     }
+    if (declares) this.declaring--;
     return r;
   };
 

@@ -84,6 +84,14 @@ type Node struct {
 
 	Symbol   *Symbol // what a name, call or operator refers to
 	Children []*Node
+
+	// Members are, for a name with wildcards that stands for tables, a NameReference to each.
+	Members []*Node
+
+	// Body is, for a call of a function that the text declares, the function's body bound for this call's
+	// arguments; calls with arguments of the same types may share one. It is nil where the binder had no need of one, since the
+	// declared body says it all, and past 256 different ones.
+	Body *Node
 }
 
 // Symbol is what a node refers to.
@@ -128,6 +136,7 @@ type wire struct {
 	Analyzed    bool             `json:"analyzed"`
 	Diagnostics []wireDiagnostic `json:"diagnostics"`
 	Root        *wireNode        `json:"root"`
+	Bodies      []*wireNode      `json:"bodies"`
 	Tables      []struct {
 		Name    string   `json:"name"`
 		Columns []Column `json:"columns"`
@@ -178,6 +187,8 @@ type wireNode struct {
 	Columns  *int        `json:"columns"`
 	Symbol   *Symbol     `json:"symbol"`
 	Children []*wireNode `json:"children"`
+	Members  []*wireNode `json:"members"`
+	Body     *int        `json:"body"`
 }
 
 // decode makes a Query of what analyze.js answered.
@@ -202,6 +213,11 @@ func decode(answer, text, database string) (*Query, *wire, error) {
 		q.Diagnostics = append(q.Diagnostics, tooComplex(pos))
 		return q, &w, nil
 	}
+	// Bodies may refer to each other, so they are there before they are filled.
+	bodies := make([]*Node, len(w.Bodies))
+	for i := range bodies {
+		bodies[i] = &Node{}
+	}
 	var build func(n *wireNode) (*Node, error)
 	build = func(n *wireNode) (*Node, error) {
 		out := &Node{
@@ -217,12 +233,26 @@ func decode(answer, text, database string) (*Query, *wire, error) {
 			}
 			out.Columns = w.Tables[*n.Columns].Columns
 		}
+		if n.Body != nil {
+			if *n.Body < 0 || *n.Body >= len(bodies) {
+				return nil, fmt.Errorf("decode the analysis: node %d has body %d of %d", n.ID, *n.Body, len(bodies))
+			}
+			out.Body = bodies[*n.Body]
+		}
 		for _, c := range n.Children {
 			child, err := build(c)
 			if err != nil {
 				return nil, err
 			}
 			out.Children = append(out.Children, child)
+		}
+		for _, m := range n.Members {
+			m.ID, m.Start, m.End = n.ID, n.Start, n.End
+			member, err := build(m)
+			if err != nil {
+				return nil, err
+			}
+			out.Members = append(out.Members, member)
 		}
 		return out, nil
 	}
@@ -231,6 +261,13 @@ func decode(answer, text, database string) (*Query, *wire, error) {
 		return nil, nil, err
 	}
 	q.Root = root
+	for i, b := range w.Bodies {
+		body, err := build(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		*bodies[i] = *body
+	}
 	for _, s := range root.List("Statements") {
 		switch s.Kind {
 		case "ExpressionStatement":

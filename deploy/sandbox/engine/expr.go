@@ -68,13 +68,18 @@ func (c *call) coerce(i int, t table.Type) error {
 
 // compiler turns nodes into expressions, for the columns in scope.
 type compiler struct {
-	q      *kql.Query
-	now    time.Time
-	consts map[string]*table.Vector // parameters and scalar lets
-	tables map[string]*kql.Node     // tabular lets
-	opts   Options
+	q     *kql.Query
+	now   time.Time
+	opts  Options
+	env   *names // what has been named
+	state *state
 
-	scope table.Schema // of the rows that expressions see
+	scope  table.Schema // of the rows that expressions see
+	level  *level       // which rows these are
+	record *relation    // the rows that a subquery without a source is about
+
+	// windows, when not nil, allows functions that look at other rows, and is told of each.
+	windows *bool
 
 	// aggregates, when not nil, takes the calls of aggregate functions and returns the expression that
 	// stands for the result.
@@ -88,7 +93,7 @@ func (c *compiler) unsupported(n *kql.Node, what string) error {
 // in is the compiler for rows of another schema.
 func (c *compiler) in(scope table.Schema) *compiler {
 	d := *c
-	d.scope, d.aggregates = scope, nil
+	d.scope, d.level, d.aggregates, d.windows = scope, &level{}, nil, nil
 	return &d
 }
 
@@ -152,11 +157,19 @@ func (c *compiler) expr(n *kql.Node) (*expr, error) {
 		return c.path(n)
 	case "TypeOfLiteralExpression":
 		return c.typeOf(n)
+	case "ToScalarExpression":
+		return c.toScalar(n)
 	}
 	if n.HasValue {
 		return c.literal(n)
 	}
 	if b, ok := operators[n.Kind]; ok {
+		if right := n.Child("Right").List("Expressions"); len(right) == 1 && right[0].Type == "table" {
+			return c.among(n, right[0])
+		}
+		if left := n.Child("Left"); left != nil && left.Kind == "StarExpression" {
+			return c.anyColumn(n, b)
+		}
 		return c.operator(n, b)
 	}
 	if n.Symbol != nil && n.Symbol.Kind == "Operator" {
@@ -200,6 +213,13 @@ func (c *compiler) name(n *kql.Node) (*expr, error) {
 	if n.Symbol == nil {
 		return nil, c.unsupported(n, fmt.Sprintf("the name %q", n.Name))
 	}
+	if n.Body != nil {
+		body, e, err := c.called(n, nil)
+		if err != nil {
+			return nil, err
+		}
+		return body.expr(e)
+	}
 	switch n.Symbol.Kind {
 	case "Column":
 		if i := c.scope.Index(n.Symbol.Name); i >= 0 {
@@ -207,9 +227,7 @@ func (c *compiler) name(n *kql.Node) (*expr, error) {
 		}
 		return nil, c.unsupported(n, fmt.Sprintf("the column %q here", n.Name))
 	case "Variable", "Parameter":
-		if v, ok := c.consts[n.Name]; ok {
-			return konst(v), nil
-		}
+		return c.variable(n)
 	}
 	return nil, c.unsupported(n, fmt.Sprintf("the %s %q here", strings.ToLower(n.Symbol.Kind), n.Name))
 }
@@ -234,6 +252,16 @@ func (c *compiler) function(n *kql.Node) (*expr, error) {
 	}
 	if _, ok := aggregates[name]; ok && c.aggregates != nil {
 		return c.aggregates(n)
+	}
+	if w, ok := windows[name]; ok && n.Body == nil {
+		return c.window(n, name, w)
+	}
+	if n.Body != nil {
+		body, e, err := c.called(n, nil)
+		if err != nil {
+			return nil, err
+		}
+		return body.expr(e)
 	}
 	cl := &call{name: fmt.Sprintf("function %q", name), node: n, c: c}
 	b, ok := functions[name]

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
@@ -10,6 +11,9 @@ import (
 func init() {
 	register("FilterOperator", compileFilter, func(c *compiler, op *kql.Node, after need) need {
 		d := after.with(op)
+		if hasStar(op) {
+			d.columns = nil
+		}
 		d.ranges = slices.Concat(after.ranges, c.ranges(op.Child("Condition")))
 		return d
 	})
@@ -20,14 +24,18 @@ func compileFilter(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 	if _, err := c.parameters(op); err != nil {
 		return nil, err
 	}
-	cond, err := c.in(in.schema).expr(op.Child("Condition"))
+	over := c.over(in)
+	cond, err := over.expr(op.Child("Condition"))
 	if err != nil {
 		return nil, err
 	}
 	if cond.typ != table.Bool {
 		return nil, c.unsupported(op, `operator "where" on a `+cond.typ.String())
 	}
-	return &relation{in.schema, func(r *run, emit func(*batch) error) error {
+	if in, err = c.whole(in, op, over.windows); err != nil {
+		return nil, err
+	}
+	return &relation{schema: in.schema, serialized: in.serialized, produce: func(r *run, emit func(*batch) error) error {
 		var sel []int32
 		return in.produce(r, func(b *batch) error {
 			o, err := cond.eval(b)
@@ -128,4 +136,48 @@ func (c *compiler) instant(n *kql.Node) (int64, bool) {
 		return 0, false
 	}
 	return v.Ints[0], true
+}
+
+func hasStar(n *kql.Node) bool {
+	return n.Kind == "StarExpression" || slices.ContainsFunc(n.Children, hasStar)
+}
+
+// anyColumn compiles `* has "x"`: true for a row of which any column has it. Which columns of other types than string Kusto looks at,
+// and how, is not documented.
+func (c *compiler) anyColumn(n *kql.Node, b binder) (*expr, error) {
+	what := fmt.Sprintf("operator %q", operatorText(n))
+	if c.scope == nil {
+		return nil, c.unsupported(n, what+" of * here")
+	}
+	right, err := c.expr(n.Child("Right"))
+	if err != nil {
+		return nil, err
+	}
+	var any *expr
+	for i, f := range c.scope {
+		if f.Type != table.String {
+			return nil, c.unsupported(n, fmt.Sprintf("%s of * with the %v column %q", what, f.Type, f.Name))
+		}
+		cl := &call{name: what, node: n, c: c, typ: table.Bool, args: []*expr{columnExpr(i, f.Type), right}}
+		k, err := b(cl)
+		if err != nil {
+			return nil, err
+		}
+		one, err := apply(table.Bool, k, cl.args)
+		if err != nil {
+			return nil, err
+		}
+		if any == nil {
+			any = one
+			continue
+		}
+		k, err = operators["OrExpression"](&call{name: what, node: n, c: c, typ: table.Bool, args: []*expr{any, one}})
+		if err != nil {
+			return nil, err
+		}
+		if any, err = apply(table.Bool, k, []*expr{any, one}); err != nil {
+			return nil, err
+		}
+	}
+	return any, nil
 }

@@ -15,7 +15,7 @@ func init() {
 
 // fixed has the rows of one table.
 func fixed(t *table.Table) *relation {
-	return &relation{t.Schema(), func(_ *run, emit func(*batch) error) error {
+	return &relation{schema: t.Schema(), produce: func(_ *run, emit func(*batch) error) error {
 		if t.Rows() == 0 {
 			return nil
 		}
@@ -97,7 +97,7 @@ func compileRange(c *compiler, n *kql.Node, _ need) (*relation, error) {
 		return nil, c.unsupported(n, `operator "range" of anything but constant integers or times`)
 	}
 	limit := c.opts.MaxRows
-	return &relation{schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
 		v := table.NewVector(schema[0].Type, 0)
 		for x, ok := from, true; ok && (step > 0 && x <= to || step < 0 && x >= to); x, ok = addTicks(x, step) {
 			if v.Len() >= limit {

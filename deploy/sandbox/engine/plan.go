@@ -30,7 +30,12 @@ type Options struct {
 // Plan is a compiled query, ready to run. It may run several times, also at once.
 type Plan struct {
 	statements []*relation
-	limit      int
+	q          *kql.Query
+	opts       Options
+
+	// late is true when the query has values that only a run knows, as toscalar does. Each run then compiles it
+	// again, with the values in their place as constants: what is said of constants holds for them too.
+	late bool
 }
 
 // Compile prepares an analysed query. Everything that the sandbox cannot evaluate is refused here, with an
@@ -45,15 +50,23 @@ func Compile(q *kql.Query, opts Options) (*Plan, error) {
 	if opts.MaxRows == 0 {
 		opts.MaxRows = 5_000_000
 	}
-	c := &compiler{
-		q: q, now: opts.Now.UTC(), opts: opts,
-		consts: make(map[string]*table.Vector), tables: make(map[string]*kql.Node),
+	p := &Plan{q: q, opts: opts}
+	c := &compiler{q: q, now: opts.Now.UTC(), opts: opts, state: &state{}}
+	var err error
+	if p.statements, err = c.statements(-1); err != nil {
+		return nil, err
 	}
+	p.late = c.state.late
+	return p, nil
+}
+
+// statements compiles those of the query that give rows, up to number last; all of them when that is negative.
+func (c *compiler) statements(last int) ([]*relation, error) {
 	if err := c.parameterValues(); err != nil {
 		return nil, err
 	}
-	p := &Plan{limit: opts.MaxRows}
-	for _, s := range q.Root.List("Statements") {
+	var out []*relation
+	for _, s := range c.q.Root.List("Statements") {
 		switch s.Kind {
 		case "QueryParametersStatement":
 		case "SetOptionStatement":
@@ -61,31 +74,43 @@ func Compile(q *kql.Query, opts Options) (*Plan, error) {
 				return nil, c.unsupported(s, "this set statement")
 			}
 		case "LetStatement":
-			if err := c.let(s); err != nil {
-				return nil, err
-			}
+			c.let(s)
 		case "ExpressionStatement":
-			n := s.Child("Expression")
-			rel, err := c.relation(n, need{})
+			rel, err := c.result(s.Child("Expression"))
 			if err != nil {
 				return nil, err
 			}
-			want, err := c.schemaOf(n)
-			if err != nil {
-				return nil, err
+			if out = append(out, rel); len(out) == last+1 {
+				return out, nil
 			}
-			if !slices.Equal(rel.schema, want) {
-				return nil, fmt.Errorf("the sandbox's columns %v are not the binder's %v: this is a defect", rel.schema, want)
-			}
-			p.statements = append(p.statements, rel)
 		default:
 			return nil, c.unsupported(s, fmt.Sprintf("statement %q", s.Children[0].Text))
 		}
 	}
-	if len(p.statements) == 0 {
-		return nil, &UnsupportedError{What: "a query without a tabular statement", Position: q.Position(0)}
+	if len(out) == 0 {
+		return nil, &UnsupportedError{What: "a query without a tabular statement", Position: c.q.Position(0)}
 	}
-	return p, nil
+	return out, nil
+}
+
+// result compiles a tabular statement, and makes sure that its columns are what the binder promised.
+func (c *compiler) result(n *kql.Node) (*relation, error) {
+	rel, err := c.relation(n, need{})
+	if c.state.failed != nil {
+		// Whoever asked for a constant only learned that there is none.
+		err = c.state.failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	want, err := c.schemaOf(n)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(rel.schema, want) {
+		return nil, fmt.Errorf("the sandbox's columns %v are not the binder's %v: this is a defect", rel.schema, want)
+	}
+	return rel, nil
 }
 
 // serverOptions are the options of `set` that bound the answer, which is the server's business.
@@ -105,7 +130,7 @@ func (c *compiler) parameterValues() error {
 			if err != nil {
 				return &ValueError{fmt.Sprintf("query parameter %q", p.Name), fmt.Sprintf("must be a %v, got %q", t, text)}
 			}
-			c.consts[p.Name] = v
+			c.env = c.env.with(p.Name, known(v))
 		case p.Default != nil:
 			e, err := c.expr(p.Default)
 			if err != nil {
@@ -114,32 +139,11 @@ func (c *compiler) parameterValues() error {
 			if e, _, err = convert(e, t); err != nil || e == nil || e.konst == nil {
 				return c.unsupported(p.Default, "this default of a query parameter")
 			}
-			c.consts[p.Name] = e.konst
+			c.env = c.env.with(p.Name, known(e.konst))
 		default:
 			return &ValueError{fmt.Sprintf("query parameter %q", p.Name), "has no value"}
 		}
 	}
-	return nil
-}
-
-// let remembers a constant or a tabular expression, by name.
-func (c *compiler) let(s *kql.Node) error {
-	name, e := s.Child("Name"), s.Child("Expression")
-	if e.Type == "table" {
-		c.tables[name.Name] = e
-		return nil
-	}
-	if e.Kind == "FunctionDeclaration" {
-		return c.unsupported(s, fmt.Sprintf("the function %q of a let statement", name.Name))
-	}
-	v, err := c.in(nil).expr(e)
-	if err != nil {
-		return err
-	}
-	if v.konst == nil {
-		return c.unsupported(s, fmt.Sprintf("the let %q of a value that is not constant", name.Name))
-	}
-	c.consts[name.Name] = v.konst
 	return nil
 }
 
@@ -156,8 +160,12 @@ func (p *Plan) Schemas() []table.Schema {
 // size takes little memory. A batch's memory is only valid until yield returns. An error of yield
 // ends the query and is returned as it is.
 func (p *Plan) Scan(ctx context.Context, i int, source Source, yield func(*table.Table) error) error {
-	s := p.statements[i]
-	return s.produce(&run{ctx: ctx, source: source}, func(b *batch) error {
+	r, statements, err := p.start(ctx, source, i)
+	if err != nil {
+		return err
+	}
+	s := statements[i]
+	return s.produce(r, func(b *batch) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
@@ -169,12 +177,26 @@ func (p *Plan) Scan(ctx context.Context, i int, source Source, yield func(*table
 	})
 }
 
+// start begins a run of the statements up to number last.
+func (p *Plan) start(ctx context.Context, source Source, last int) (*run, []*relation, error) {
+	r := newRun(ctx, source)
+	if !p.late {
+		return r, p.statements, nil
+	}
+	c := &compiler{q: p.q, now: p.opts.Now.UTC(), opts: p.opts, state: &state{run: r}}
+	statements, err := c.statements(last)
+	return r, statements, err
+}
+
 // Run evaluates all statements and keeps their rows: one table for each, in order.
 func (p *Plan) Run(ctx context.Context, source Source) ([]*table.Table, error) {
-	r := &run{ctx: ctx, source: source}
+	r, statements, err := p.start(ctx, source, -1)
+	if err != nil {
+		return nil, err
+	}
 	var out []*table.Table
-	for _, s := range p.statements {
-		t, err := collect(r, s, "the result", p.limit)
+	for _, s := range statements {
+		t, err := collect(r, s, "the result", p.opts.MaxRows)
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func init() {
 
 // columns is a relation whose rows are computed, one for one, from those of another.
 func columns(in *relation, schema table.Schema, es []*expr) *relation {
-	return &relation{schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: schema, serialized: in.serialized, produce: func(r *run, emit func(*batch) error) error {
 		return in.produce(r, func(b *batch) error {
 			out := &batch{n: b.n}
 			for _, e := range es {
@@ -74,12 +74,16 @@ func compileProject(c *compiler, op *kql.Node, in *relation) (*relation, error) 
 		return nil, c.unsupported(op, `operator "project" with an expression of several columns`)
 	}
 	var es []*expr
+	over := c.over(in)
 	for i, n := range list {
-		e, err := c.in(in.schema).typed(n, schema[i])
+		e, err := over.typed(n, schema[i])
 		if err != nil {
 			return nil, err
 		}
 		es = append(es, e)
+	}
+	if in, err = c.whole(in, op, over.windows); err != nil {
+		return nil, err
 	}
 	return columns(in, schema, es), nil
 }
@@ -106,6 +110,7 @@ func compileExtend(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 	}
 	var schema table.Schema
 	var es []*expr
+	over := c.over(in)
 	for _, f := range all {
 		n := made[f.Name]
 		if i := in.schema.Index(f.Name); n == nil && i >= 0 {
@@ -122,7 +127,7 @@ func compileExtend(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 			}
 			n, unnamed = unnamed[0], unnamed[1:]
 		}
-		e, err := c.in(in.schema).typed(n, f)
+		e, err := over.typed(n, f)
 		if err != nil {
 			return nil, err
 		}
@@ -130,6 +135,9 @@ func compileExtend(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 	}
 	if len(unnamed) > 0 {
 		return nil, c.unsupported(unnamed[0], "an expression without a column of its own")
+	}
+	if in, err = c.whole(in, op, over.windows); err != nil {
+		return nil, err
 	}
 	return columns(in, schema, es), nil
 }

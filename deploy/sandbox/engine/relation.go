@@ -14,16 +14,42 @@ import (
 // of its own, so one plan may run several times at once.
 type producer func(r *run, emit func(*batch) error) error
 
-// run is one execution of a plan.
+// run is one execution of a plan. Only one goroutine has it.
 type run struct {
 	ctx    context.Context
 	source Source
+
+	kept    map[use]*table.Table  // what materialize has read
+	scalars map[use]*table.Vector // what toscalar has found
+	records map[*relation]*batch  // the rows that a subquery is being asked about
+}
+
+// use is an expression where its names mean env: the same text means something else in another call of a function.
+type use struct {
+	node *kql.Node
+	env  *names
+}
+
+func newRun(ctx context.Context, source Source) *run {
+	return &run{ctx: ctx, source: source, kept: map[use]*table.Table{}, scalars: map[use]*table.Vector{}, records: map[*relation]*batch{}}
+}
+
+// alive is the context's error, once there is one.
+func (r *run) alive() error {
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return nil
 }
 
 // relation is a compiled tabular expression.
 type relation struct {
 	schema  table.Schema
 	produce producer
+
+	// serialized says that the order of the rows means something, which functions of neighbouring rows insist on
+	// (docs, "Window functions").
+	serialized bool
 }
 
 // need is what later operators make of a relation's rows.
@@ -77,38 +103,61 @@ func (c *compiler) schemaOf(n *kql.Node) (table.Schema, error) {
 // stage compiles an operator over its input.
 type stage func(c *compiler, op *kql.Node, in *relation) (*relation, error)
 
-// pipes are the operators that follow a |, with what they need of their input. Files of operators
-// add theirs.
-var pipes = map[string]struct {
+// pipe is an operator that follows a |, with what it needs of its input.
+type pipe struct {
 	compile stage
 	needs   func(c *compiler, op *kql.Node, after need) need
-}{}
+}
+
+// pipes are the operators that follow a |. Files of operators add theirs.
+var pipes = map[string]pipe{}
+
+// combinations are the operators that do more with their input than read its rows: they compile it themselves.
+var combinations = map[string]func(c *compiler, op, input *kql.Node, d need) (*relation, error){}
 
 // sources are the tabular expressions that begin a pipe.
 var sources = map[string]func(c *compiler, n *kql.Node, d need) (*relation, error){}
 
+// everything is what operators need that look at all columns, or count rows.
+func everything(*compiler, *kql.Node, need) need { return need{} }
+
 // relation compiles a tabular expression.
 func (c *compiler) relation(n *kql.Node, d need) (*relation, error) {
-	if n.Kind != "PipeExpression" {
-		f, ok := sources[n.Kind]
-		if !ok {
+	op, input := n, (*kql.Node)(nil)
+	if n.Kind == "PipeExpression" {
+		op, input = n.Child("Operator"), n.Child("Expression")
+	} else {
+		if rel, ok, err := c.named(n, d); ok {
+			return rel, err
+		}
+		if f, ok := sources[n.Kind]; ok {
+			return f(c, n, d)
+		}
+		if c.record == nil || !strings.HasSuffix(n.Kind, "Operator") {
 			return nil, c.unsupported(n, describe(n))
 		}
-		return f(c, n, d)
+		// The first operator of a subquery.
 	}
-	op := n.Child("Operator")
-	if op.Kind == "UnionOperator" {
-		return c.union(op, append([]*kql.Node{n.Child("Expression")}, op.List("Expressions")...), d)
+	if f, ok := combinations[op.Kind]; ok && input != nil {
+		return f(c, op, input, d)
 	}
 	p, ok := pipes[op.Kind]
 	if !ok {
 		return nil, c.unsupported(op, describe(op))
 	}
-	in, err := c.relation(n.Child("Expression"), p.needs(c, op, d))
+	in, err := c.input(input, p.needs(c, op, d))
 	if err != nil {
 		return nil, err
 	}
 	return p.compile(c, op, in)
+}
+
+// input compiles what an operator reads; without an expression that is the record of the subquery.
+func (c *compiler) input(n *kql.Node, d need) (*relation, error) {
+	if n == nil {
+		return c.record, nil
+	}
+	return c.relation(n, d)
 }
 
 // describe names a tabular operator or expression as the user wrote it.
@@ -118,6 +167,8 @@ func describe(n *kql.Node) string {
 		return fmt.Sprintf("operator %q", n.Children[0].Text)
 	case n.Kind == "FunctionCallExpression":
 		return fmt.Sprintf("function %q as a table", n.Child("Name").Name)
+	case n.Symbol != nil && n.Symbol.Kind == "Function":
+		return fmt.Sprintf("function %q as a table", n.Symbol.Name)
 	case n.Name != "":
 		return fmt.Sprintf("the table expression %q", n.Name)
 	}
@@ -149,16 +200,14 @@ next:
 func init() {
 	sources["NameReference"] = compileName
 	sources["PathExpression"] = compileName
+	sources["FunctionCallExpression"] = compileName
 	sources["ParenthesizedExpression"] = func(c *compiler, n *kql.Node, d need) (*relation, error) {
 		return c.relation(n.Child("Expression"), d)
 	}
 }
 
-// compileName is a table, here or as cluster('…').database('…').Table, or a tabular let.
+// compileName is a table, here or as cluster('…').database('…').Table, or either way by table('…').
 func compileName(c *compiler, n *kql.Node, d need) (*relation, error) {
-	if n.Symbol != nil && n.Symbol.Kind == "Variable" && c.tables[n.Symbol.Name] != nil {
-		return c.relation(c.tables[n.Symbol.Name], d)
-	}
 	if n.Symbol == nil || n.Symbol.Kind != "Table" || n.Symbol.Cluster == "" {
 		return nil, c.unsupported(n, describe(n))
 	}

@@ -72,7 +72,7 @@ func compileSort(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 
 // sorted has the rows of in by the orders; rows that are equal in all of them stay in place.
 func sorted(in *relation, orders []order, name string, limit int) *relation {
-	return &relation{in.schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: in.schema, serialized: true, produce: func(r *run, emit func(*batch) error) error {
 		t, err := collect(r, in, name, limit)
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func (c *compiler) rowCount(op, n *kql.Node) (int64, error) {
 
 // taken has the first n rows of in, and ends its scans when it has them.
 func taken(in *relation, n int64) *relation {
-	return &relation{in.schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: in.schema, serialized: in.serialized, produce: func(r *run, emit func(*batch) error) error {
 		left, enough := n, &stop{}
 		if left <= 0 {
 			return nil

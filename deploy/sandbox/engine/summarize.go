@@ -23,10 +23,7 @@ func init() {
 }
 
 func register(kind string, compile stage, needs func(c *compiler, op *kql.Node, after need) need) {
-	pipes[kind] = struct {
-		compile stage
-		needs   func(c *compiler, op *kql.Node, after need) need
-	}{compile, needs}
+	pipes[kind] = pipe{compile, needs}
 }
 
 // all needs every column.
@@ -96,7 +93,7 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 		}
 	}
 	limit := c.opts.MaxRows
-	return &relation{schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
 		g := newGrouper(schema[:len(keys)], limit)
 		states := make([]aggregator, len(aggs))
 		for i, a := range aggs {
@@ -186,7 +183,7 @@ func compileDistinct(c *compiler, op *kql.Node, in *relation) (*relation, error)
 		keys = append(keys, columnExpr(i, f.Type))
 	}
 	limit := c.opts.MaxRows
-	return &relation{schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
 		g := newGrouper(schema, limit)
 		err := in.produce(r, func(b *batch) error {
 			ks, err := evaluate(keys, b)
@@ -209,7 +206,7 @@ func compileCount(c *compiler, op *kql.Node, in *relation) (*relation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &relation{schema, func(r *run, emit func(*batch) error) error {
+	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
 		n := 0
 		err := in.produce(r, func(b *batch) error {
 			n += b.n
