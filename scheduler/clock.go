@@ -17,7 +17,7 @@ const (
 
 	// leap is by how much more than it slept the clock may have gone on before a
 	// second clock is asked.
-	leap = time.Minute
+	leap = 5 * time.Second
 
 	// maxAhead is how far the clock may be ahead of the second clock.
 	maxAhead = 10 * time.Second

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	case "nats":
 		os.Exit(serveNATS())
 	default:
+		if path := os.Getenv(clockFile); path != "" {
+			clock = steppedClock{path}
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
 		os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -161,12 +161,15 @@ func transformed(cfg *config.Config) []transformer.Exporter {
 	return exporters
 }
 
+// clock is the scheduler's, nil for the system's. Tests step it.
+var clock scheduler.Clock
+
 func (p *pipeline) newStage(name schemas.Stage, exporters []pipe.ExporterStream) (stage, error) {
 	cfg, log := p.cfg, p.log
 	switch name {
 	case schemas.Scheduler:
 		return scheduler.New(scheduler.Config{
-			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
+			Pipe: p.pipe, Metrics: p.metrics, Logger: log, Clock: clock,
 			CatchUp: max(cfg.CatchUp, 1), // there, 0 stands for the default
 			Labels:  cfg.Labels,
 			Witness: scheduler.ServerTime(p.pipe.JS),

@@ -26,13 +26,15 @@ import (
 
 // counts are what was done to the pipeline.
 type counts struct {
-	stageKills, nodeKills, freezes, nodeFreezes, cuts, slow, lostAcks, refused, kustoFaults, outages atomic.Int64
+	stageKills, nodeKills, freezes, nodeFreezes, cuts, slow, lostAcks, refused, kustoFaults, outages,
+	steps, replays, retries atomic.Int64
 }
 
 func (c *counts) String() string {
-	return fmt.Sprintf("%d kills of stages and %d of nodes, %d stages and %d nodes frozen, %d connections cut, %d refused, %d slow, %d with acks lost, %d kusto faults, %d endpoint outages",
+	return fmt.Sprintf("%d kills of stages and %d of nodes, %d stages and %d nodes frozen, %d connections cut, %d refused, %d slow, %d with acks lost, %d kusto faults, %d endpoint outages, %d clock steps, %d replays, dead letters retried %d times",
 		c.stageKills.Load(), c.nodeKills.Load(), c.freezes.Load(), c.nodeFreezes.Load(), c.cuts.Load(), c.refused.Load(),
-		c.slow.Load(), c.lostAcks.Load(), c.kustoFaults.Load(), c.outages.Load())
+		c.slow.Load(), c.lostAcks.Load(), c.kustoFaults.Load(), c.outages.Load(),
+		c.steps.Load(), c.replays.Load(), c.retries.Load())
 }
 
 // between returns a random duration.
@@ -234,6 +236,7 @@ const (
 	doorThrottled
 	doorBroken  // the endpoint takes the request, and its answer is lost
 	doorHangsUp // nothing is taken
+	doorRefuses // as if a payload could never be taken: dead letters
 	doorModes
 )
 
@@ -264,6 +267,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case doorHangsUp:
 		panic(http.ErrAbortHandler)
+	case doorRefuses:
+		http.Error(w, "no such thing", http.StatusBadRequest)
 	default:
 		d.inner.ServeHTTP(w, r)
 	}

@@ -23,6 +23,7 @@ type soaked struct {
 	every                           time.Duration
 	columns                         []string
 	body, transform                 string
+	spec                            string // more of it
 	// want adds the points of a window's rows, and returns how many rows the query
 	// answers with and how many of them are rejected.
 	want func(rows *table.Table, add func(labels map[string]any, at time.Time, v float64)) (answered, rejected int)
@@ -30,6 +31,7 @@ type soaked struct {
 
 const (
 	fromTelemetry = `ServiceTelemetry | where Timestamp between (_startTime .. _endTime) and Environment == "production"`
+	lookAgain     = "reconcile: {after: 1m, lookback: 10m}"
 	valueAtTime   = "valueColumn: Value, timestampColumn: at, labelColumns: [ServiceName]"
 )
 
@@ -81,7 +83,7 @@ func soakedExporters(hugeEvery time.Duration) []soaked {
 	const benchLabels = "valueColumn: Value, timestampColumn: Timestamp, labelColumns: [MetricName, Service, Region, Host]"
 	return []soaked{
 		{
-			name: "small", database: "TelemetryDB", table: "ServiceTelemetry", exporter: "a", every: time.Second, columns: telemetryColumns,
+			name: "small", database: "TelemetryDB", table: "ServiceTelemetry", exporter: "a", every: time.Second, columns: telemetryColumns, spec: lookAgain,
 			body: fromTelemetry + " | summarize Value = count() by ServiceName, at = bin(Timestamp, 1s)", transform: valueAtTime,
 			want: counted,
 		},
@@ -119,7 +121,7 @@ func soakedExporters(hugeEvery time.Duration) []soaked {
 			},
 		},
 		{
-			name: "large", database: "Bench", table: "TenThousand", exporter: "b", every: 4 * time.Second, columns: bench,
+			name: "large", database: "Bench", table: "TenThousand", exporter: "b", every: 4 * time.Second, columns: bench, spec: lookAgain,
 			body: "TenThousand | where Timestamp between (_startTime .. _endTime)", transform: benchLabels, want: everyRow,
 		},
 		{
@@ -140,7 +142,8 @@ spec:
   interval: %[4]s
   body: '%[5]s'
   transform: {defaultMetricName: %[1]s, %[6]s}
-`, s.name, s.database, s.exporter, s.every, s.body, s.transform)
+  %[7]s
+`, s.name, s.database, s.exporter, s.every, s.body, s.transform, s.spec)
 }
 
 // answer is what a window must give.

@@ -37,6 +37,7 @@ type soak struct {
 	list     []soaked
 	received *receiver
 	counts   *counts
+	clock    string // what schedulers' clocks are off by
 	config   string // of commands, which go around the proxies
 	stages   []*process
 	nodes    []*process
@@ -107,6 +108,7 @@ func newSoak(t *testing.T, seed uint64, long bool) *soak {
 		s.dir = filepath.Join(dir, strconv.FormatUint(seed, 10))
 		require.NoError(t, os.MkdirAll(s.dir, 0o755))
 	}
+	s.clock = filepath.Join(s.dir, "clock")
 	s.received = newReceiver(s.list)
 	s.kusto = &moody{counts: s.counts, random: rand.New(rand.NewPCG(seed, 0))}
 	kusto, err := sandbox.New(sandbox.Config{Listen: "127.0.0.1:0", Fault: s.kusto.fault})
@@ -150,7 +152,9 @@ func newSoak(t *testing.T, seed uint64, long bool) *soak {
 			s.lines["nats"] = append(s.lines["nats"], lines)
 			config := s.configure(name, through)
 			s.stages = append(s.stages, &process{name: name, logPath: filepath.Join(s.dir, name+".log"), command: func() *exec.Cmd {
-				return program(string(stage), "--config", config)
+				cmd := program(string(stage), "--config", config)
+				cmd.Env = append(cmd.Env, clockFile+"="+s.clock)
+				return cmd
 			}})
 		}
 	}
@@ -280,12 +284,53 @@ func (s *soak) trouble(seed uint64, lasting time.Duration, long bool) {
 		pause(ctx, between(r, longest/10, longest))
 		d.mode.Store(doorOpen)
 	})
+	t.every(time.Second, 6*time.Second/pace, func(r *rand.Rand) {
+		// Back for a while, or so far ahead that it cannot be true.
+		offset := -between(r, time.Second, 20*time.Second)
+		if r.IntN(2) == 0 {
+			offset = between(r, time.Minute, 3*time.Hour)
+		}
+		write(s, s.clock, offset.String())
+		s.counts.steps.Add(1)
+		pause(ctx, between(r, time.Second, 4*time.Second))
+		write(s, s.clock, "0s")
+	})
+	t.every(time.Second, 6*time.Second/pace, func(r *rand.Rand) { s.replay(r, s.list[r.IntN(len(s.list))]) })
+	t.every(2*time.Second, 10*time.Second/pace, func(*rand.Rand) { s.retry() })
 	t.every(4*time.Second, 8*time.Second, func(r *rand.Rand) { s.look(s.list[r.IntN(len(s.list))]) })
 }
 
 func (s *soak) again(p *process) {
 	if err := p.start(); err != nil {
 		s.Error(err)
+	}
+}
+
+// replay has some of the last windows run again, with the same command until it
+// works or too much goes wrong.
+func (s *soak) replay(r *rand.Rand, x soaked) {
+	end := time.Now().UTC().Truncate(x.every).Add(-time.Duration(3+r.IntN(15)) * x.every)
+	start := end.Add(-time.Duration(1+r.IntN(10)) * x.every)
+	if start.Before(s.began[x.name]) {
+		start = s.began[x.name]
+	}
+	if !start.Before(end) {
+		return
+	}
+	from := []string{"query", "send"}[r.IntN(2)]
+	for range 3 {
+		if s.command("replay", "soak/"+x.name, "--from", from, "--rate", "50/s",
+			"--start", start.Format(time.RFC3339), "--end", end.Format(time.RFC3339)) == nil {
+			s.counts.replays.Add(1)
+			return
+		}
+	}
+}
+
+// retry puts all dead letters back.
+func (s *soak) retry() {
+	if s.command("dead", "retry", "--all") == nil {
+		s.counts.retries.Add(1)
 	}
 }
 
@@ -314,7 +359,20 @@ func (s *soak) windows(name string, flags ...string) ([]windowJSON, error) {
 }
 
 func (s *soak) ask(into any, args ...string) error {
-	cmd := program(append(args, "-o", "json", "--config", s.config)...)
+	out, err := s.output(append(args, "-o", "json")...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(out, into)
+}
+
+func (s *soak) command(args ...string) error {
+	_, err := s.output(args...)
+	return err
+}
+
+func (s *soak) output(args ...string) ([]byte, error) {
+	cmd := program(append(args, "--config", s.config)...)
 	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
 	defer cancel()
 	limited := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
@@ -323,9 +381,9 @@ func (s *soak) ask(into any, args ...string) error {
 	limited.Stderr = &errs
 	out, err := limited.Output()
 	if err != nil {
-		return fmt.Errorf("%v: %w: %s", args, err, errs.String())
+		return nil, fmt.Errorf("%v: %w: %s", args, err, errs.String())
 	}
-	return json.Unmarshal(out, into)
+	return out, nil
 }
 
 // settle waits until everything due before end is at the endpoint and the ledger
@@ -349,6 +407,7 @@ func (s *soak) settle(end time.Time) {
 			if err == nil && exported >= s.due(x, end) {
 				break
 			}
+			s.retry()
 			pause(s.Context(), 200*time.Millisecond)
 		}
 	}
