@@ -81,7 +81,7 @@ Try it, without a cluster and without configuration:
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newDemo(), newSandbox(), newStatus(), newWindows(), newDead(), newReplay(), newPreview(), newVersion())
+	root.AddCommand(newRun(), newDemo(), newSandbox(), newStatus(), newWindows(), newDead(), newReplay(), newPreview(), newTest(), newVersion())
 	for _, stage := range stageCommands {
 		root.AddCommand(newStage(stage))
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/engine"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/samples"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
+	"github.com/kusto2otlp/kusto2otlp/internal/kql"
 )
 
 // DefaultListen is where a sandbox listens when its Config does not say.
@@ -28,6 +29,10 @@ type Config struct {
 	// Engine answers queries in place of the evaluator, for tests with canned answers. Without a
 	// Catalog it gets every database name.
 	Engine Engine
+
+	// Parser analyses the queries; several servers may share one, and none of them closes it. Default: one
+	// of the server's own, which takes a second to load.
+	Parser *kql.Parser
 
 	// FragmentRows bounds the rows of one TableFragment. Default 1000.
 	FragmentRows int

@@ -22,14 +22,15 @@ const maxDiagnostics = 5
 // evaluator is the Engine that evaluates KQL.
 type evaluator struct {
 	parser *kql.Parser
+	shared bool // the parser is somebody else's
 	source engine.Source
 
 	// What names mean depends on the cluster that is asked. Keys are lower case.
 	schemas map[string]*kql.Schema
 }
 
-func newEvaluator(source engine.Source, catalog table.Catalog) (*evaluator, error) {
-	e := &evaluator{source: source, schemas: map[string]*kql.Schema{}}
+func newEvaluator(source engine.Source, catalog table.Catalog, parser *kql.Parser) (*evaluator, error) {
+	e := &evaluator{parser: parser, shared: parser != nil, source: source, schemas: map[string]*kql.Schema{}}
 	clusters := clustersOf(catalog)
 	for _, c := range clusters {
 		s, err := kql.NewSchema(c.Name, clusters...)
@@ -37,6 +38,9 @@ func newEvaluator(source engine.Source, catalog table.Catalog) (*evaluator, erro
 			return nil, err
 		}
 		e.schemas[strings.ToLower(c.Name)] = s
+	}
+	if e.shared {
+		return e, nil
 	}
 	var err error
 	e.parser, err = kql.Open(kql.Config{MaxText: maxQueryBytes})
@@ -97,7 +101,11 @@ func (e *evaluator) Query(ctx context.Context, req *Request) (*Result, error) {
 	return result, nil
 }
 
-func (e *evaluator) close() { e.parser.Close() }
+func (e *evaluator) close() {
+	if !e.shared {
+		e.parser.Close()
+	}
+}
 
 // analyze is the bound query, or the error that Kusto would answer with.
 func (e *evaluator) analyze(ctx context.Context, req *Request) (*kql.Query, error) {

@@ -37,7 +37,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{slots: make(chan struct{}, cfg.MaxConcurrentQueries)}
 	if cfg.Engine == nil {
-		e, err := newEvaluator(cfg.Source, cfg.Catalog)
+		e, err := newEvaluator(cfg.Source, cfg.Catalog, cfg.Parser)
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}

@@ -5,6 +5,8 @@
 // window grid and criteria compiled, and the problems of those that are not.
 // [Load] reads once. A [Watcher] reads again whenever a file changes.
 //
+// A document of kind MetricsTest, which has tests of a MetricsExporter, is passed over.
+//
 // What fails: an invalid document is left out and its problems are told by
 // file, document, line and field; the others of its file go on. Of documents
 // with the same namespace and name the first counts, by the order of the

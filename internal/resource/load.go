@@ -86,6 +86,9 @@ func parseFile(path string, text []byte, check Context) file {
 	f.problems = problems
 	f.unknown = len(problems) > 0
 	for _, source := range sources {
+		if isTest(source) {
+			continue
+		}
 		m, problems := decode(source, check)
 		if len(problems) > 0 {
 			f.problems = append(f.problems, problems...)
@@ -106,6 +109,17 @@ func parseFile(path string, text []byte, check Context) file {
 	}
 	strict.Problems(f.problems).Sort()
 	return f
+}
+
+// isTest says whether a document holds tests, which may lie beside what they test
+// and are for `kusto2otlp test` to read. A name would say less: one who calls a
+// MetricsExporter x.test.yaml wants it to run.
+func isTest(source *strict.Document) bool {
+	var head struct {
+		Kind string `json:"kind"`
+	}
+	_ = source.Decode(&head, strict.Options{}) // of which all other fields are unknown
+	return head.Kind == schemas.TestKind
 }
 
 // decode decodes, defaults and validates one document. What it returns beside

@@ -281,3 +281,21 @@ func TestReconcileDelta(t *testing.T) {
 	_, problems = resource.Parse("f.yaml", []byte(text), resource.Context{})
 	require.Empty(t, problems)
 }
+
+// Tests of a MetricsExporter may lie beside it, or in its file.
+func TestLoadPassesTestsOver(t *testing.T) {
+	const tests = "apiVersion: adx-mon.azure.com/v1\nkind: MetricsTest\nmetricsExporter: a.yaml\ntests:\n  - {name: one, window: {start: 2026-05-01T00:00:00Z}}\n"
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml":      minimal("a"),
+		"a.test.yaml": tests,
+		"b.yaml":      tests + "---\n" + minimal("b"),
+		// The kind decides, and no name keeps a MetricsExporter from running.
+		"c.test.yaml": minimal("c"),
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	documents, problems := resource.Load([]string{filepath.Join(dir, "*.yaml")}, resource.Context{})
+	require.Empty(t, problems)
+	require.Equal(t, []string{"default/a", "default/b", "default/c"}, keys(documents))
+}
