@@ -252,7 +252,7 @@ func (p *previewed) run(ctx context.Context, f *previewFlags, out, errs io.Write
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	pc := preview.Config{
 		Client: client, Output: p.output(), MetricsExporter: p.doc.MetricsExporter,
 		Window: p.window, MaxRows: f.maxRows,

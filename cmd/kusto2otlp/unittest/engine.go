@@ -53,7 +53,7 @@ func (e *Engine) Run(ctx context.Context, t *Test) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (e *Engine) Run(ctx context.Context, t *Test) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	result, err := preview.Run(ctx, preview.Config{
 		Client: client, MetricsExporter: m,
 		Window: schemas.Window{Start: t.spec.Window.Start, End: t.spec.Window.End},
