@@ -121,7 +121,7 @@ func printExample(out io.Writer, url string, catalog table.Catalog) error {
 		}
 		name := d.Tables[0].Name
 		if !isName(name) {
-			name = fmt.Sprintf("['%s']", name)
+			name = `["` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"]`
 		}
 		body, err := json.Marshal(map[string]string{"db": d.Name, "csl": name + " | take 3"})
 		if err != nil {

@@ -17,8 +17,9 @@ import (
 func Load(dir string) (*Data, error) {
 	l := &loader{dir: dir, data: &Data{}, schemas: map[string]table.Schema{}}
 	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, err
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return nil, fmt.Errorf("%s: %w", dir, p.Err)
 	}
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s: must be a directory", dir)

@@ -1,6 +1,7 @@
 package files_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -96,12 +97,12 @@ func TestCSV(t *testing.T) {
 			T.csv:1:25: column 5 must be name:type, got ":int"`},
 		"ErrValues": {
 			in: "b:bool,i:int,l:long,r:real,d:decimal,t:datetime,s:timespan,g:guid,j:dynamic\n" +
-				"yes,2147483648,9223372036854775808,1_0,1e5,25.6.2025,ten,123,{\n",
+				"yes,2147483648,9223372036854775808,1_0,1_5,25.6.2025,ten,123,{\n",
 			err: `T.csv:2:1: column "b": "yes" is no bool
 				T.csv:2:5: column "i": "2147483648" is no int
 				T.csv:2:16: column "l": "9223372036854775808" is no long
 				T.csv:2:36: column "r": "1_0" is no real
-				T.csv:2:40: column "d": "1e5" is no decimal
+				T.csv:2:40: column "d": "1_5" is no decimal
 				T.csv:2:44: column "t": "25.6.2025" is no datetime
 				T.csv:2:54: column "s": "ten" is no timespan
 				T.csv:2:58: column "g": "123" is no guid
@@ -302,7 +303,7 @@ func TestLoad(t *testing.T) {
 		if _, err := files.Load(filepath.Join(dir, "T.csv")); err == nil || err.Error() != filepath.Join(dir, "T.csv")+": must be a directory" {
 			t.Error(err)
 		}
-		if _, err := files.Load(filepath.Join(dir, "none")); !os.IsNotExist(err) {
+		if _, err := files.Load(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) || err.Error() != filepath.Join(dir, "none")+": no such file or directory" {
 			t.Error(err)
 		}
 	})
