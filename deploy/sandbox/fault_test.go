@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -192,5 +193,54 @@ func TestFaultsSeenByAzkustodata(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+func TestFaultOption(t *testing.T) {
+	s := start(t, sandbox.Config{Engine: canned(numbers(2500))})
+	c := client(t, s.URL())
+	for name, test := range map[string]struct {
+		option string
+		status int
+		want   string // of the message, or of any other error; empty: none
+	}{
+		"OKNone":        {`{}`, 0, ""},
+		"OKDelay":       {`{"delay":"1ms"}`, 0, ""},
+		"ErrThrottled":  {`{"status":429,"retryAfter":"2s"}`, 429, "The request was denied due to throttling."},
+		"ErrInternal":   {`{"status":500}`, 500, "a fault that the request asked for"},
+		"ErrForbidden":  {`{"status":403}`, 403, "a fault that the request asked for"},
+		"ErrBadRequest": {`{"status":400}`, 400, "Request is invalid and cannot be processed: a fault that the request asked for"},
+		"ErrPartial":    {`{"error":"boom","after":1001}`, 0, "boom"},
+		"ErrCut":        {`{"cut":true,"after":7}`, 0, "unexpected EOF"},
+		"ErrSlow":       {`{"delay":"1h"}`, 504, "Query execution has exceeded the allowed time of 100ms."},
+
+		"ErrUnknown":    {`{"stall":true}`, 400, `Request is invalid and cannot be processed: request option "sandbox_fault" is invalid, got "{\"stall\":true}": must be an object with delay, status, retryAfter, after, error and cut: json: unknown field "stall"`},
+		"ErrStatus":     {`{"status":200}`, 400, `Request is invalid and cannot be processed: request option "sandbox_fault" is invalid, got "{\"status\":200}": status must be between 400 and 599, got 200`},
+		"ErrDuration":   {`{"delay":"-1s"}`, 400, `Request is invalid and cannot be processed: request option "sandbox_fault" is invalid, got "{\"delay\":\"-1s\"}": delay must be a duration such as 2s, got "-1s"`},
+		"ErrRetryAfter": {`{"retryAfter":"1s"}`, 400, `Request is invalid and cannot be processed: request option "sandbox_fault" is invalid, got "{\"retryAfter\":\"1s\"}": retryAfter belongs to status 429 or 503`},
+		"ErrBoth":       {`{"cut":true,"error":"x"}`, 400, `Request is invalid and cannot be processed: request option "sandbox_fault" is invalid, got "{\"cut\":true,\"error\":\"x\"}": error and cut exclude each other`},
+		"ErrAfter":      {`{"after":1}`, 400, `Request is invalid and cannot be processed: request option "sandbox_fault" is invalid, got "{\"after\":1}": after belongs to error or cut, and must not be negative`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := []azkustodata.QueryOption{azkustodata.CustomQueryOption("sandbox_fault", json.RawMessage(test.option))}
+			if name == "ErrSlow" {
+				options = append(options, azkustodata.ServerTimeout(100*time.Millisecond))
+			}
+			ds, err := c.Query(context.Background(), "D", kql.New("T"), options...)
+			switch {
+			case test.status != 0:
+				wantHTTP(t, err, test.status, test.status < 500 && test.status != 429, test.want)
+			case test.want != "":
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %v, want %s", err, test.want)
+				}
+			case err != nil || len(primaries(ds)[0].Rows()) != 2500:
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	resp := post(t, s.URL()+"/v1/rest/query", `{"db":"D","csl":"T","properties":{"Options":{"sandbox_fault":{"status":503,"retryAfter":"1500ms"}}}}`, nil)
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "2" {
+		t.Errorf("status %d, retry after %q", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
 }

@@ -47,6 +47,8 @@ type Options struct {
 
 	ReadOnly bool      // request_readonly
 	Now      time.Time // query_now; zero when not given
+
+	Fault *Fault // sandbox_fault: what is to go wrong, when Config.Fault has nothing
 }
 
 // refusedOptions would change the answer in a way that the sandbox does not reproduce. Options that
@@ -97,6 +99,8 @@ func parseOptions(raw map[string]json.RawMessage) (Options, error) {
 		case "query_now":
 			o.Now, err = time.Parse(time.RFC3339Nano, text)
 			o.Now = o.Now.UTC()
+		case "sandbox_fault":
+			o.Fault, err = parseFault(value)
 		case "query_language":
 			if !strings.EqualFold(text, "kql") && !strings.EqualFold(text, "csl") {
 				return o, NotSupported(fmt.Sprintf("request option %q with value %q", name, text))

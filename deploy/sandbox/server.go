@@ -188,12 +188,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, req *Request, new
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(req.Options.Timeout + 10*time.Second)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.cfg.Logger.Warn("query cannot be bounded in time", "error", err)
 	}
-	a := &answer{s: s, w: w, r: r, req: req, fault: &Fault{}}
-	if s.cfg.Fault != nil {
-		if f := s.cfg.Fault(req); f != nil {
-			a.fault = f
-		}
-	}
+	a := &answer{s: s, w: w, r: r, req: req, fault: s.fault(req)}
 	a.out = newEncoder(a)
 	started := time.Now()
 	err := a.run(ctx)
@@ -214,6 +209,19 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, req *Request, new
 		// Anything else would end the answer as if it were whole.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// fault is what is to go wrong with a query; it is never nil.
+func (s *Server) fault(req *Request) *Fault {
+	if s.cfg.Fault != nil {
+		if f := s.cfg.Fault(req); f != nil {
+			return f
+		}
+	}
+	if f := req.Options.Fault; f != nil {
+		return f
+	}
+	return &Fault{}
 }
 
 func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request) {
