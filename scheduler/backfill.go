@@ -23,6 +23,10 @@ const (
 	// longer.
 	reportKept = 6 * 24 * time.Hour
 
+	// pauseAfter is how many windows in a row have to fail for a backfill to issue no
+	// more with the same spec: a query that can never work would fail all of them.
+	pauseAfter = 3
+
 	// reportSlack is how much this clock and the server's may differ.
 	reportSlack = time.Hour
 )
@@ -258,7 +262,7 @@ func (f *backfill) step(ctx context.Context) (moved bool, err error) {
 		return false, err
 	}
 	if !left && len(to.InFlight) == 0 {
-		to.DoneUnixNano = now.UnixNano()
+		to.DoneUnixNano, to.Paused = now.UnixNano(), ""
 	}
 	if len(ended) == 0 && len(jobs) == 0 && to.DoneUnixNano == 0 {
 		return false, nil
@@ -294,8 +298,10 @@ func (f *backfill) settle(to *wire.Request, now time.Time) (ended []string) {
 		switch outcome := f.tracker.Outcome(w.Window); {
 		case outcome == request.Exported:
 			to.Exported++
+			to.FailedInARow = 0
 		case outcome == request.Failed:
 			to.Failed++
+			to.FailedInARow++
 		case now.Sub(time.Unix(0, w.IssuedUnixNano)) > reportKept:
 			to.Unreported++
 		default:
@@ -305,6 +311,11 @@ func (f *backfill) settle(to *wire.Request, now time.Time) (ended []string) {
 		ended = append(ended, w.Window)
 	}
 	to.InFlight = flying
+	if to.FailedInARow >= pauseAfter && to.Paused == "" {
+		_, _, _, message := f.tracker.Sum()
+		to.Paused = fmt.Sprintf("%d windows in a row failed, the last error is %q", to.FailedInARow, message)
+		f.log.Warn("the backfill is paused until the spec is changed", "reason", to.Paused)
+	}
 	return ended
 }
 
@@ -316,6 +327,9 @@ func (f *backfill) plan(ctx context.Context, to *wire.Request, now time.Time) (j
 	var generation uint64
 	for w := range t.grid.Windows(f.state.Next(), f.state.Range().End) {
 		left = true
+		if to.Paused != "" && bytes.Equal(to.SpecHash, t.hash) {
+			break
+		}
 		if len(jobs) >= free || w.End.Add(t.delay).After(now) {
 			break
 		}
@@ -328,6 +342,12 @@ func (f *backfill) plan(ctx context.Context, to *wire.Request, now time.Time) (j
 				// The schedule has not come to this spec, or has gone on to another's: whoever
 				// has that one works on the backfill.
 				return nil, left, nil
+			}
+			if !bytes.Equal(to.SpecHash, t.hash) {
+				if to.Paused != "" {
+					f.log.Info("the backfill goes on with another spec")
+				}
+				to.SpecHash, to.FailedInARow, to.Paused = t.hash, 0, ""
 			}
 		}
 		job := f.job(w, generation)

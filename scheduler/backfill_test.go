@@ -209,6 +209,39 @@ func TestBackfill(t *testing.T) {
 		require.EqualValues(t, 40, state.Exported)
 	})
 
+	t.Run("OKPaused", func(t *testing.T) {
+		// A query that can never work does not fail every window of a backfill.
+		s := newStage(t, "2025-06-25T10:00:30Z")
+		a := s.answer(nil)
+		a.outcome = func(job *wire.WindowJob) schemas.EventType {
+			if job.Generation == 1 && schemas.JobWindow(job).Start.Minute() >= 10 {
+				return schemas.EventFailed
+			}
+			return schemas.EventQueried
+		}
+		r := s.start(nil, backfilled(1, minutely))
+		state := s.until("may", func(state request.State) bool { return state.Paused != "" })
+		require.EqualValues(t, 10, state.Exported)
+		require.EqualValues(t, pauseAfter, state.Failed)
+		require.Equal(t, `3 windows in a row failed, the last error is ""`, state.Paused)
+		r.stop()
+		// Neither time nor another life goes on with it.
+		s.clock.advance(time.Minute)
+		r = s.start(nil, backfilled(1, minutely))
+		r.settle()
+		s.clock.advance(time.Minute)
+		r.settle()
+		require.Len(t, a.windows(), 13)
+		require.Len(t, s.logs("the backfill is paused until the spec is changed"), 1)
+
+		r.declare(backfilled(1, minutely, "ingestionDelay: 1s"))
+		state = s.done("may")
+		require.EqualValues(t, 57, state.Exported)
+		require.EqualValues(t, 3, state.Failed)
+		require.Empty(t, state.Paused)
+		require.Len(t, a.windows(), 60)
+	})
+
 	t.Run("OKTwoSchedulers", func(t *testing.T) {
 		s := newStage(t, "2025-06-25T10:00:30Z")
 		a := s.answer(nil)

@@ -51,6 +51,9 @@ func (d *declarer) set(set resource.Set, states map[string]string, now time.Time
 			Namespace: doc.MetricsExporter.Namespace, Name: doc.MetricsExporter.Name,
 			Exporter: doc.MetricsExporter.Spec.Exporter, Since: now.UTC(),
 		}
+		if b := doc.MetricsExporter.Spec.Backfill; b != nil {
+			m.Backfill = b.RequestID
+		}
 		switch state := states[doc.Key()]; state {
 		case stateScheduled:
 			m.State = schemas.DeclaredScheduled

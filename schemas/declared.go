@@ -51,6 +51,8 @@ type Declared struct {
 	Reason string `json:"reason,omitempty"`
 	// Since is when it came to this state.
 	Since time.Time `json:"since"`
+	// Backfill is the requestId of its spec.backfill; empty: there is none.
+	Backfill string `json:"backfill,omitempty"`
 }
 
 // Key returns namespace/name.

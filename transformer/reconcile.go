@@ -16,9 +16,11 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 const (
@@ -245,7 +247,9 @@ func (w *worker) delivered(ctx context.Context, lane schemas.Lane, last uint64) 
 	return nil
 }
 
-// refused returns the runs of the window of which the endpoint refused a batch.
+// refused returns the runs of the window of which the endpoint refused a batch: those
+// that have a dead letter, and those of which one was given up, for as long as events
+// are kept.
 func (w *worker) refused(ctx context.Context, v *visible) (map[string]bool, error) {
 	runs := map[string]bool{}
 	// They are few, or there is more amiss than this.
@@ -258,6 +262,18 @@ func (w *worker) refused(ctx context.Context, v *visible) (map[string]bool, erro
 			}
 			return nil
 		})
+	if err != nil {
+		return nil, err
+	}
+	dropped := schemas.EventSubject(v.Job.Namespace, v.Job.Name, schemas.EventDropped)
+	err = w.cfg.Pipe.Each(ctx, schemas.EventsStream, pipe.Selection{Subjects: []string{dropped}}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		e := new(wire.Event)
+		if proto.Unmarshal(m.Data(), e) == nil && e.Stage == string(schemas.Sender) && e.Exporter == w.exporter &&
+			e.StartUnixNano == v.Job.StartUnixNano && e.EndUnixNano == v.Job.EndUnixNano {
+			runs[e.Run] = true
+		}
+		return nil
+	})
 	return runs, err
 }
 

@@ -232,6 +232,35 @@ func TestReconcileRefused(t *testing.T) {
 	require.Len(t, got, 50)
 }
 
+// TestReconcileDropped has somebody give up a batch that the endpoint refused: its
+// points are still not there.
+func TestReconcileDropped(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*wire.Event)
+		want   int
+	}{
+		"OK":              {func(*wire.Event) {}, 50},
+		"OKOtherExporter": {func(e *wire.Event) { e.Exporter = "prom.two" }, 0},
+		"OKOtherWindow":   {func(e *wire.Event) { e.EndUnixNano++ }, 0},
+		"OKQuery":         {func(e *wire.Event) { e.Stage = string(schemas.Querier) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			rows := h.rows(reconciled(), parts()...)
+			h.transform(rows)
+			h.deliver()
+			e := schemas.JobEvent(rows.Job, schemas.Sender, schemas.EventDropped, time.Now())
+			e.Exporter, e.Run = "prom.one", rows.Run
+			tt.change(e)
+			require.NoError(t, h.pipe.Event(t.Context(), e))
+			got, _ := h.transform(h.lateRows(parts()...))
+			require.Len(t, got, tt.want)
+		})
+	}
+}
+
 // TestReconcileOther has another window begin at the same time, and one of a
 // MetricsExporter that does not reconcile.
 func TestReconcileOther(t *testing.T) {

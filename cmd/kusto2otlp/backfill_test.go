@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,11 @@ func TestBackfill(t *testing.T) {
 	require.EqualValues(t, 60, states[0].Exported)
 	require.Zero(t, states[0].Failed)
 	require.Equal(t, pointsOf(directly(t, start, end)), l.endpoint.between(start, end))
+	require.Eventually(t, func() bool {
+		code, out, errs := run(t, "status", "--config", l.path)
+		require.Zero(t, code, errs)
+		return strings.Contains(out, ": 60 of 60 windows issued, 60 exported, 0 failed, done at ")
+	}, time.Minute, 50*time.Millisecond, "as long as it is declared")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	require.Equal(t, 60, count(l.events, "each", schemas.EventPlanned, "minute"))

@@ -105,6 +105,8 @@ type status struct {
 	invalid string
 	// since is when it was declared as it is, where it is never or invalid.
 	since time.Time
+	// backfill is the requestId of its spec.backfill; empty: there is none.
+	backfill string
 }
 
 func (s status) key() string { return s.Namespace + "/" + s.Name }
@@ -183,7 +185,7 @@ func merge(summaries []ledger.Summary, sizes ledger.Sizes, declared []schemas.De
 		case schemas.DeclaredInvalid:
 			s.invalid, s.Ready = d.Reason, false
 		}
-		s.since = d.Since
+		s.since, s.backfill = d.Since, d.Backfill
 		s.gone = false
 		if s.never && !s.suspended {
 			more = append(more, *s)

@@ -15,7 +15,8 @@ import (
 )
 
 // statusNotes are what the table of status has no column for: documents that are
-// wrong, exporters that are down, and replays and backfills under way.
+// wrong, exporters that are down, replays and backfills under way, and the backfills
+// that are declared and done.
 type statusNotes struct {
 	problems  []string
 	exporters []schemas.ExporterState
@@ -40,7 +41,9 @@ func readNotes(ctx context.Context, p *pipe.Pipe, list []status) (statusNotes, e
 		if err != nil {
 			return n, err
 		}
-		n.requests = append(n.requests, slices.DeleteFunc(requests, request.State.Done)...)
+		n.requests = append(n.requests, slices.DeleteFunc(requests, func(r request.State) bool {
+			return r.Done() && (r.Kind != request.KindBackfill || r.Id != l.backfill)
+		})...)
 	}
 	return n, nil
 }
@@ -58,7 +61,18 @@ func (n statusNotes) write(out io.Writer) error {
 		if r.Kind == request.KindBackfill {
 			fmt.Fprintf(&b, ", %d exported, %d failed", r.Exported, r.Failed)
 		}
-		fmt.Fprintf(&b, ", since %s\n", timestamp(time.Unix(0, r.CreatedUnixNano)))
+		if r.Unreported > 0 {
+			fmt.Fprintf(&b, ", %d without a report", r.Unreported)
+		}
+		if r.Done() {
+			fmt.Fprintf(&b, ", done at %s\n", timestamp(time.Unix(0, r.DoneUnixNano)))
+			continue
+		}
+		fmt.Fprintf(&b, ", since %s", timestamp(time.Unix(0, r.CreatedUnixNano)))
+		if r.Paused != "" {
+			fmt.Fprintf(&b, "; paused until the spec is changed: %s", r.Paused)
+		}
+		b.WriteByte('\n')
 	}
 	if b.Len() == 0 {
 		return nil

@@ -25,6 +25,10 @@ func TestStatusNotes(t *testing.T) {
 				EndUnixNano: at.Add(time.Hour).UnixNano(), Windows: 60, Issued: 7, Exported: 5, Failed: 1, CreatedUnixNano: at.UnixNano()}},
 			{Request: &wire.Request{Namespace: "ns", Name: "a", Id: "r", Kind: request.KindSend, StartUnixNano: at.UnixNano(),
 				EndUnixNano: at.Add(time.Hour).UnixNano(), Windows: 60, Issued: 8, CreatedUnixNano: at.UnixNano()}},
+			{Request: &wire.Request{Namespace: "ns", Name: "b", Id: "june", Kind: request.KindBackfill, StartUnixNano: at.UnixNano(),
+				EndUnixNano: at.Add(time.Hour).UnixNano(), Windows: 60, Issued: 60, Exported: 57, Failed: 2, Unreported: 1, DoneUnixNano: at.Add(time.Minute).UnixNano()}},
+			{Request: &wire.Request{Namespace: "ns", Name: "c", Id: "july", Kind: request.KindBackfill, StartUnixNano: at.UnixNano(),
+				EndUnixNano: at.Add(time.Hour).UnixNano(), Windows: 60, Issued: 3, Failed: 3, CreatedUnixNano: at.UnixNano(), Paused: "3 windows in a row failed"}},
 		},
 	}
 	require.NoError(t, n.write(&b))
@@ -32,5 +36,7 @@ func TestStatusNotes(t *testing.T) {
 exporter prom is down since 2026-01-01 00:00:00, by host-1: connection refused
 ns/a: backfill may, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 7 of 60 windows issued, 5 exported, 1 failed, since 2026-01-01 00:00:00
 ns/a: replay from send r, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 8 of 60 windows issued, since 2026-01-01 00:00:00
+ns/b: backfill june, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 60 of 60 windows issued, 57 exported, 2 failed, 1 without a report, done at 2026-01-01 00:01:00
+ns/c: backfill july, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 3 of 60 windows issued, 0 exported, 3 failed, since 2026-01-01 00:00:00; paused until the spec is changed: 3 windows in a row failed
 `, b.String())
 }

@@ -125,6 +125,40 @@ func (s *Store) List(ctx context.Context, namespace, name string) ([]State, erro
 	return states, nil
 }
 
+// Prune removes the requests that were done before a time, and of each MetricsExporter
+// those beyond so many done since, the oldest first. Its newest backfill stays: as long
+// as it is declared it must not run again.
+func (s *Store) Prune(ctx context.Context, before time.Time, most int) error {
+	states, err := s.List(ctx, "", "")
+	if err != nil {
+		return err
+	}
+	stream, err := s.JS.Stream(ctx, schemas.JobsStream)
+	if err != nil {
+		return fmt.Errorf("remove old requests: %w", err)
+	}
+	type key struct{ namespace, name string }
+	done, backfill := map[key]int{}, map[key]bool{}
+	for _, r := range slices.Backward(states) {
+		of := key{r.Namespace, r.Name}
+		newest := r.Kind == KindBackfill && !backfill[of]
+		if r.Kind == KindBackfill {
+			backfill[of] = true
+		}
+		if !r.Done() {
+			continue
+		}
+		if done[of]++; newest || done[of] <= most && !time.Unix(0, r.DoneUnixNano).Before(before) {
+			continue
+		}
+		// By its sequence: one that was written anew meanwhile stays.
+		if err := stream.DeleteMsg(ctx, r.Seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+			return fmt.Errorf("remove request %q of %s/%s: %w", r.Id, r.Namespace, r.Name, err)
+		}
+	}
+	return nil
+}
+
 // Cursor returns the generation of a MetricsExporter's scheduled windows and the
 // hash of their spec; zero when none was ever issued.
 func (s *Store) Cursor(ctx context.Context, namespace, name string) (generation uint64, hash []byte, err error) {

@@ -10,11 +10,17 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	requests "github.com/kusto2otlp/kusto2otlp/internal/request"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
-// sweepEvery is how often old days are looked for.
-const sweepEvery = time.Hour
+const (
+	// sweepEvery is how often old days and requests are looked for.
+	sweepEvery = time.Hour
+
+	// maxRequests bounds the replays and backfills of a MetricsExporter that are done.
+	maxRequests = 100
+)
 
 // maybeSweep sweeps if it is time to. A sweep that fails is done again later.
 func (f *Folder) maybeSweep(ctx context.Context, b *bucket) {
@@ -23,8 +29,13 @@ func (f *Folder) maybeSweep(ctx context.Context, b *bucket) {
 		return
 	}
 	f.swept = now
-	if err := sweep(ctx, b, now.Add(-f.cfg.Retention)); err != nil && ctx.Err() == nil {
+	before := now.Add(-f.cfg.Retention)
+	if err := sweep(ctx, b, before); err != nil && ctx.Err() == nil {
 		f.cfg.Logger.Warn("old records of the ledger could not be removed, trying again later", "error", err)
+	}
+	store := requests.Store{JS: f.cfg.Pipe.JS}
+	if err := store.Prune(ctx, before, maxRequests); err != nil && ctx.Err() == nil {
+		f.cfg.Logger.Warn("old replays and backfills could not be removed, trying again later", "error", err)
 	}
 }
 
