@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/deadletter"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 // reasonWidth is how much of a reason the table shows, in characters.
@@ -44,9 +46,12 @@ endpoint refuses) is kept whole as a dead letter, with its reason, and its windo
 counts as failed. The windows after it go on. It is not tried again until somebody
 decides: 'retry' puts it back where it failed, 'drop' gives it up and records why.
 
-A job that is put back runs with the spec that it carries. For a window whose query
-was wrong, mend the MetricsExporter, run 'kusto2otlp replay' over the window, and
-drop the letter.`,
+A job that is put back runs with the spec that it carries; 'retry' says so where the
+MetricsExporter has another by now. For a window whose query was wrong, mend the
+MetricsExporter, run 'kusto2otlp replay' over the window, and drop the letter.
+
+ATTEMPTS counts deliveries, those among them where a message had to wait for its turn
+or for another instance.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -131,7 +136,8 @@ func newDeadRetry() *cobra.Command {
 		Use:   "retry [ID…]",
 		Short: "Put dead letters back where they failed",
 		Long: `Put the message of each dead letter back on the subject where it failed, and remove
-the letter. What fails again becomes a dead letter again.`,
+the letter. What fails again becomes a dead letter again. Of a window with several,
+each is one of its own: the window is failed until the last was put back.`,
 		Example: `  kusto2otlp dead retry 12 13
   kusto2otlp dead retry --stage sender --metrics-exporter monitoring/response-times
   kusto2otlp dead retry --all`,
@@ -140,11 +146,58 @@ the letter. What fails again becomes a dead letter again.`,
 	f.addFilter(cmd)
 	f.addAll(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return f.decide(cmd, args, "put back", func(ctx context.Context, d *deadletter.Desk, id uint64) (*deadletter.Letter, error) {
-			return d.Retry(ctx, id)
+		var old stale
+		err := f.decide(cmd, args, "put back", func(ctx context.Context, d *deadletter.Desk, id uint64) (*deadletter.Letter, error) {
+			l, err := d.Retry(ctx, id)
+			if err != nil {
+				return l, err
+			}
+			// It is put back whatever comes of this, which only says what to expect of it.
+			if job, err := d.Stale(ctx, l); err == nil && job != nil {
+				old.add(job)
+			}
+			return l, nil
 		})
+		old.print(cmd.ErrOrStderr())
+		return err
 	}
 	return cmd
+}
+
+// stale are jobs that run again with a spec that has changed since, in time and number,
+// by MetricsExporter.
+type stale map[string]*staleJobs
+
+type staleJobs struct {
+	schemas.Window
+	n int
+}
+
+func (s *stale) add(job *wire.WindowJob) {
+	key, w := job.Namespace+"/"+job.Name, schemas.JobWindow(job)
+	if *s == nil {
+		*s = stale{}
+	}
+	if (*s)[key] == nil {
+		(*s)[key] = &staleJobs{Window: w}
+	}
+	j := (*s)[key]
+	j.n++
+	if w.Start.Before(j.Start) {
+		j.Start = w.Start
+	}
+	if w.End.After(j.End) {
+		j.End = w.End
+	}
+}
+
+// print says what to do instead, a line for each MetricsExporter.
+func (s stale) print(out io.Writer) {
+	for _, key := range slices.Sorted(maps.Keys(s)) {
+		j := s[key]
+		fmt.Fprintf(out, "%s: %d windows run again with the spec that their jobs carry, which has changed since; with the new one: kusto2otlp replay %s --start %s --end %s\n",
+			key, j.n, key, j.Start.Format(time.RFC3339Nano), j.End.Format(time.RFC3339Nano))
+	}
 }
 
 func newDeadDrop() *cobra.Command {
@@ -153,7 +206,8 @@ func newDeadDrop() *cobra.Command {
 		Use:   "drop [ID…] --reason TEXT",
 		Short: "Give dead letters up, and record why",
 		Long: `Remove dead letters for good. The ledger keeps the decision: the window stays
-failed, with the reason given here.`,
+failed, with the reason given here. It holds the watermark no longer once nothing
+else of it is dead.`,
 		Example: `  kusto2otlp dead drop 12 --reason "the table did not exist yet"
   kusto2otlp dead drop --all --stage sender --reason "test data"`,
 	}

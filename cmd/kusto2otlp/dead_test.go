@@ -2,14 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
+	"github.com/kusto2otlp/kusto2otlp/internal/deadletter"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -120,6 +124,22 @@ func TestPoison(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &rows))
 	require.Len(t, rows, 1)
 
+	// To put one back that carries an old query is to ask for the same again.
+	d := &deadletter.Desk{Pipe: l.pipe}
+	id, err := strconv.ParseUint(second, 10, 64)
+	require.NoError(t, err)
+	letter, err := d.Get(t.Context(), id)
+	require.NoError(t, err)
+	job, err := d.Stale(t.Context(), letter)
+	require.NoError(t, err)
+	require.Nil(t, job, "the spec is the same")
+	l.declare(t, "bad", "  interval: 1s"+productionRT+", bad = 1, mended = 1")
+	require.Eventually(t, func() bool {
+		job, err = d.Stale(t.Context(), letter)
+		require.NoError(t, err)
+		return job != nil
+	}, time.Minute, 10*time.Millisecond)
+
 	// One is given up, the others are put back once the cause is gone.
 	code, out, errs = run(t, "dead", "drop", first, "--reason", "a test", "--config", l.path)
 	require.Zero(t, code, errs)
@@ -134,6 +154,8 @@ func TestPoison(t *testing.T) {
 	code, out, errs = run(t, "dead", "retry", "--metrics-exporter", "test/bad", "--config", l.path)
 	require.Zero(t, code, errs)
 	require.Contains(t, out, "put back "+second+": querier, test/bad@")
+	require.Regexp(t, `^test/bad: \d+ windows run again with the spec that their jobs carry, which has changed since; with the new one: `+
+		`kusto2otlp replay test/bad --start `+regexp.QuoteMeta(schemas.JobWindow(job).Start.Format(time.RFC3339Nano))+` --end \S+Z\n$`, errs)
 	l.wait(t, "the export of what was put back", func(events []*wire.Event) bool {
 		failed, exported := map[string]bool{}, map[string]bool{}
 		for _, e := range events {

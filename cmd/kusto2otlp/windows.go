@@ -30,6 +30,10 @@ for the transform), transformed (its OTLP batches wait for the endpoint), export
 was due longer ago than catchUp. A range of windows that were skipped together is
 one line.
 
+ATTEMPTS is how often a message of the window was delivered, of the one that was
+delivered most often: those times count too when it had to wait for its turn or for
+another instance.
+
 '--state failed,skipped' shows the gaps.`,
 		Example: `  kusto2otlp windows monitoring/service-response-times --limit 20
   kusto2otlp windows monitoring/service-response-times --state failed,skipped
