@@ -3,6 +3,9 @@ package engine
 import (
 	"cmp"
 	"math"
+	"math/big"
+	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
@@ -18,8 +21,21 @@ type aggregator interface {
 	result() *table.Vector
 }
 
+// failing is an aggregator that may find that it cannot go on: Kusto's answer is not known, or a limit is reached.
+type failing interface {
+	err() error
+}
+
+// failed is the aggregator's error, nil for one that does not fail.
+func failed(a any) error {
+	if f, ok := a.(failing); ok {
+		return f.err()
+	}
+	return nil
+}
+
 // aggregates are the aggregate functions by name: each checks a call's arguments and returns what makes
-// the aggregator, anew for each run.
+// the aggregator, anew for each run. Those of several columns are in tuples.
 var aggregates = map[string]func(c *call) (func() aggregator, error){
 	"count": bindCount,
 	"sum":   bindSum,
@@ -34,21 +50,24 @@ func init() {
 	}
 }
 
-// bindIf is an aggregate over the rows for which its last argument is true.
+// bindIf is an aggregate over the rows for which a condition is true: its second argument, or the only one.
 func bindIf(bind func(*call) (func() aggregator, error)) func(*call) (func() aggregator, error) {
 	return func(c *call) (func() aggregator, error) {
-		last := len(c.args) - 1
-		if last < 0 || c.args[last].typ != table.Bool {
+		at := min(1, len(c.args)-1)
+		if at < 0 {
 			return nil, c.ofTypes()
 		}
+		if err := c.become(at, table.Bool); err != nil {
+			return nil, err
+		}
 		inner := *c
-		inner.args = c.args[:last:last]
+		inner.args = slices.Delete(slices.Clone(c.args), at, at+1)
 		fresh, err := bind(&inner)
 		if err != nil {
 			return nil, err
 		}
-		// What the inner binder has coerced.
-		c.args = append(inner.args, c.args[last])
+		// What the inner binder has coerced, and the condition last.
+		c.args = append(inner.args, c.args[at])
 		return func() aggregator { return &conditional{aggregator: fresh()} }, nil
 	}
 }
@@ -58,6 +77,7 @@ type conditional struct {
 	ids []int32
 }
 
+func (a *conditional) err() error { return failed(a.aggregator) }
 func (a *conditional) add(ids []int32, args []operand) {
 	last := len(args) - 1
 	p := args[last]
@@ -107,6 +127,8 @@ func bindSum(c *call) (func() aggregator, error) {
 		return func() aggregator { return &summer[int64]{typ: c.typ} }, nil
 	case t == table.Real && c.typ == t:
 		return func() aggregator { return &summer[float64]{typ: c.typ} }, nil
+	case t == table.Decimal && c.typ == t:
+		return func() aggregator { return &decimalSummer{} }, nil
 	}
 	return nil, c.ofTypes()
 }
@@ -142,8 +164,10 @@ func bindAvg(c *call) (func() aggregator, error) {
 			return nil, err
 		}
 		return func() aggregator { return &averager{} }, nil
-	case t == table.TimeSpan && c.typ == t:
-		return func() aggregator { return &spanAverager{} }, nil
+	case (t == table.TimeSpan || t == table.DateTime) && c.typ == t:
+		return func() aggregator { return &tickAverager{typ: t} }, nil
+	case t == table.Decimal && c.typ == t:
+		return func() aggregator { return &decimalSummer{average: true} }, nil
 	}
 	return nil, c.ofTypes()
 }
@@ -177,31 +201,93 @@ func (a *averager) result() *table.Vector {
 	return v
 }
 
-type spanAverager struct {
-	sum []float64 // an int64 would overflow
-	n   []int64
+// tickAverager is exact: the sum of datetimes is more than a double's 53 bits, and more than 64.
+type tickAverager struct {
+	typ  table.Type
+	high []int64
+	low  []uint64
+	n    []int64
 }
 
-func (a *spanAverager) grow(groups int) { a.sum, a.n = extend(a.sum, groups), extend(a.n, groups) }
-func (a *spanAverager) add(ids []int32, args []operand) {
+func (a *tickAverager) grow(groups int) {
+	a.high, a.low, a.n = extend(a.high, groups), extend(a.low, groups), extend(a.n, groups)
+}
+
+func (a *tickAverager) add(ids []int32, args []operand) {
 	v := args[0]
 	for i, id := range ids {
 		j := i * v.step
 		if id < 0 || v.IsNull(j) {
 			continue
 		}
-		a.sum[id] += float64(v.Ints[j])
+		x := v.Ints[j]
+		var carry uint64
+		a.low[id], carry = bits.Add64(a.low[id], uint64(x), 0)
+		a.high[id] += x>>63 + int64(carry)
 		a.n[id]++
 	}
 }
-func (a *spanAverager) result() *table.Vector {
-	v := zeros(table.TimeSpan, len(a.sum))
+
+func (a *tickAverager) result() *table.Vector {
+	v := zeros(a.typ, len(a.n))
 	for i := range v.Ints {
 		if a.n[i] == 0 {
 			v.SetNull(i)
 			continue
 		}
-		v.Ints[i] = int64(a.sum[i] / float64(a.n[i]))
+		sum := new(big.Int).Lsh(big.NewInt(a.high[i]), 64)
+		sum.Add(sum, new(big.Int).SetUint64(a.low[i]))
+		v.Ints[i] = sum.Quo(sum, big.NewInt(a.n[i])).Int64()
+	}
+	return v
+}
+
+// decimalSummer is the sum of decimals, or their average when that is a decimal itself.
+type decimalSummer struct {
+	average bool
+	sum     []decimal
+	n       []int64
+	failure error
+}
+
+func (a *decimalSummer) err() error { return a.failure }
+func (a *decimalSummer) grow(groups int) {
+	for len(a.sum) < groups {
+		a.sum = append(a.sum, decimalOf(0))
+	}
+	a.n = extend(a.n, groups)
+}
+
+func (a *decimalSummer) add(ids []int32, args []operand) {
+	v := args[0]
+	for i, id := range ids {
+		j := i * v.step
+		if id < 0 || v.IsNull(j) {
+			continue
+		}
+		if d, ok := parseDecimal(v.Strings[j]); ok {
+			a.sum[id] = a.sum[id].plus(d)
+			a.n[id]++
+		}
+	}
+}
+
+func (a *decimalSummer) result() *table.Vector {
+	v, err := liftNullable(table.Decimal, func(r row) (string, bool) {
+		d := a.sum[r.i]
+		if a.average {
+			if a.n[r.i] == 0 {
+				return "", false
+			}
+			var ok bool
+			if d, ok = divideDecimals(r, d, decimalOf(a.n[r.i])); !ok {
+				return "", false
+			}
+		}
+		return r.decimal(d)
+	})(nil, len(a.sum))
+	if err != nil {
+		a.failure = err
 	}
 	return v
 }
@@ -211,8 +297,11 @@ func (a *spanAverager) result() *table.Vector {
 func bindExtreme(better func(int) bool) func(c *call) (func() aggregator, error) {
 	return func(c *call) (func() aggregator, error) {
 		t := c.args[0].typ
-		if t != c.typ || t == table.Decimal || t == table.GUID || t == table.Dynamic {
+		if t != c.typ || comparison(t) == nil {
 			return nil, c.ofTypes()
+		}
+		if t == table.Decimal {
+			return func() aggregator { return &extreme[string]{typ: t, better: better, compare: compareDecimals} }, nil
 		}
 		switch t.Kind() {
 		case table.Ints:

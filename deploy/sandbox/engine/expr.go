@@ -250,7 +250,7 @@ func (c *compiler) function(n *kql.Node) (*expr, error) {
 	if n.Symbol != nil {
 		name = n.Symbol.Name
 	}
-	if _, ok := aggregates[name]; ok && c.aggregates != nil {
+	if c.aggregates != nil && (aggregates[name] != nil || tuples[name] != nil) {
 		return c.aggregates(n)
 	}
 	if w, ok := windows[name]; ok && n.Body == nil {

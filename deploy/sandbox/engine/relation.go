@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
@@ -60,8 +61,8 @@ type need struct {
 
 // with adds the columns that a node's expressions refer to.
 func (d need) with(n *kql.Node) need {
-	if d.columns == nil {
-		return d
+	if d.columns == nil || takesAll(n) {
+		return d.all()
 	}
 	out := need{columns: make(map[string]bool), ranges: d.ranges}
 	for name := range d.columns {
@@ -73,9 +74,20 @@ func (d need) with(n *kql.Node) need {
 
 // only is what an operator needs that makes its columns anew.
 func only(n *kql.Node) need {
+	if takesAll(n) {
+		return need{}
+	}
 	d := need{columns: make(map[string]bool)}
 	addColumns(n, d.columns)
 	return d
+}
+
+// takesAll says that an expression reads every column without naming it: by a star, or pack_all().
+func takesAll(n *kql.Node) bool {
+	if n.Kind == "StarExpression" || n.Symbol != nil && n.Symbol.Kind == "Function" && n.Symbol.Name == "pack_all" {
+		return true
+	}
+	return slices.ContainsFunc(n.Children, takesAll)
 }
 
 func addColumns(n *kql.Node, into map[string]bool) {

@@ -27,10 +27,12 @@ func (r row) intOr(j int, or int64) int64 {
 	return r.int(j)
 }
 
+const unknown = "is a case that the sandbox does not know Kusto's answer to"
+
 // refuse ends the query: what Kusto makes of these values is not known.
 func (r row) refuse(format string, args ...any) {
 	if *r.failed == nil {
-		*r.failed = &ValueError{fmt.Sprintf(format, args...), "is a case that the sandbox does not know Kusto's answer to"}
+		*r.failed = &ValueError{fmt.Sprintf(format, args...), unknown}
 	}
 }
 

@@ -31,7 +31,7 @@ func (d need) all() need { return need{ranges: d.ranges} }
 
 // aggregation is one call of an aggregate function.
 type aggregation struct {
-	fresh func() aggregator
+	fresh func() tuple
 	args  []*expr
 }
 
@@ -49,43 +49,13 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 	if op.Child("ByClause") != nil && op.Child("ByClause").Child("BinClause") != nil {
 		return nil, c.unsupported(op, `"bin" clause of operator "summarize"`)
 	}
-	if len(schema) != len(by)+len(calls) {
-		return nil, c.unsupported(op, `operator "summarize" with an aggregate of several columns`)
-	}
 	keys, err := c.keys(in.schema, by)
 	if err != nil {
 		return nil, err
 	}
-	var aggs []aggregation
-	inner := c.in(in.schema)
-	outer := c.in(nil)
-	outer.aggregates = func(n *kql.Node) (*expr, error) {
-		name := n.Symbol.Name
-		cl := &call{name: fmt.Sprintf("aggregate %q", name), node: n, c: inner}
-		var err error
-		if cl.typ, err = c.scalarType(n); err != nil {
-			return nil, err
-		}
-		if cl.args, err = inner.arguments(n.Arguments()); err != nil {
-			return nil, err
-		}
-		fresh, err := aggregates[name](cl)
-		if err != nil {
-			return nil, err
-		}
-		aggs = append(aggs, aggregation{fresh, cl.args})
-		return columnExpr(len(aggs)-1, cl.typ), nil
-	}
-	var results []*expr
-	for i, n := range calls {
-		e, err := outer.expr(n)
-		if err != nil {
-			return nil, err
-		}
-		if want := schema[len(by)+i]; e.typ != want.Type {
-			return nil, c.unsupported(n, fmt.Sprintf("a %v as the %v column %q", e.typ, want.Type, want.Name))
-		}
-		results = append(results, e)
+	aggs, results, err := c.aggregations(in.schema, schema[len(by):], by, calls)
+	if err != nil {
+		return nil, err
 	}
 	for i, k := range keys {
 		if k.typ != schema[i].Type {
@@ -95,7 +65,7 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 	limit := c.opts.MaxRows
 	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
 		g := newGrouper(schema[:len(keys)], limit)
-		states := make([]aggregator, len(aggs))
+		states := make([]tuple, len(aggs))
 		for i, a := range aggs {
 			states[i] = a.fresh()
 			states[i].grow(g.n)
@@ -116,6 +86,9 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 				}
 				states[i].grow(g.n)
 				states[i].add(ids, args)
+				if err := failed(states[i]); err != nil {
+					return err
+				}
 			}
 			return nil
 		})
@@ -124,7 +97,10 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 		}
 		groups := &batch{n: g.n}
 		for _, s := range states {
-			groups.cols = append(groups.cols, s.result())
+			groups.cols = append(groups.cols, s.results()...)
+			if err := failed(s); err != nil {
+				return err
+			}
 		}
 		out := &batch{n: g.n, cols: g.keys}
 		for _, e := range results {
@@ -136,6 +112,73 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 		}
 		return emit(out)
 	}}, nil
+}
+
+// aggregations compiles the aggregate calls over rows of a scope, and the expressions around them, over one row a
+// group. Both are for the columns of schema.
+func (c *compiler) aggregations(scope, schema table.Schema, by, calls []*kql.Node) (aggs []aggregation, results []*expr, err error) {
+	inner, outer := c.in(scope), c.in(nil)
+	width := 0
+	// add compiles one call, of an aggregate with these columns.
+	add := func(n *kql.Node, columns table.Schema) error {
+		cl := &call{name: fmt.Sprintf("aggregate %q", n.Symbol.Name), node: n, typ: columns[0].Type, c: inner}
+		var err error
+		if cl.args, err = inner.tupleArguments(n, by); err != nil {
+			return err
+		}
+		var fresh func() tuple
+		if bind, ok := tuples[n.Symbol.Name]; ok {
+			fresh, err = bind(cl, columns)
+		} else {
+			var one func() aggregator
+			one, err = aggregates[n.Symbol.Name](cl)
+			fresh = func() tuple { return single{one()} }
+		}
+		aggs = append(aggs, aggregation{fresh, cl.args})
+		width += len(columns)
+		return err
+	}
+	outer.aggregates = func(n *kql.Node) (*expr, error) {
+		t, err := outer.scalarType(n)
+		if err != nil {
+			return nil, err
+		}
+		if err := add(n, table.Schema{{Type: t}}); err != nil {
+			return nil, err
+		}
+		return columnExpr(width-1, t), nil
+	}
+	for _, n := range calls {
+		if call := tupleCall(n); call != nil && call.Type == "tuple" {
+			columns := schema[len(results):]
+			if len(columns) < len(call.Columns) {
+				return nil, nil, c.unsupported(n, "an aggregate of these columns")
+			}
+			columns = columns[:len(call.Columns)]
+			if err := add(call, columns); err != nil {
+				return nil, nil, err
+			}
+			for i, f := range columns {
+				results = append(results, columnExpr(width-len(columns)+i, f.Type))
+			}
+			continue
+		}
+		e, err := outer.expr(n)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(results) == len(schema) {
+			return nil, nil, c.unsupported(n, "an aggregate of these columns")
+		}
+		if want := schema[len(results)]; e.typ != want.Type {
+			return nil, nil, c.unsupported(n, fmt.Sprintf("a %v as the %v column %q", e.typ, want.Type, want.Name))
+		}
+		results = append(results, e)
+	}
+	if len(results) != len(schema) {
+		return nil, nil, c.unsupported(calls[0], "aggregates of these columns")
+	}
+	return aggs, results, nil
 }
 
 // keys compiles what rows are grouped by.

@@ -21,6 +21,13 @@ func (b *Bitmap) Set(i int) {
 	(*b)[w] |= 1 << (uint(i) & 63)
 }
 
+// Clear takes row i out of the set.
+func (b Bitmap) Clear(i int) {
+	if w := i >> 6; w < len(b) {
+		b[w] &^= 1 << (uint(i) & 63)
+	}
+}
+
 // Any reports whether the set has a member.
 func (b Bitmap) Any() bool {
 	for _, w := range b {
