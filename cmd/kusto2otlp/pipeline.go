@@ -135,7 +135,7 @@ func openPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stag
 			if err != nil {
 				return nil, err
 			}
-			p.stages = append(p.stages, f)
+			p.stages = append(p.stages, f, ledger.NewGauges(p.pipe, p.metrics, log))
 		}
 	}
 	return p, nil

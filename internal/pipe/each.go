@@ -17,6 +17,9 @@ const (
 	// eachWait is how long a message that the stream said it has may take to come:
 	// it may have been removed since.
 	eachWait = 2 * time.Second
+
+	// eachInactive is after how long the server forgets the consumer of one that ended.
+	eachInactive = time.Minute
 )
 
 // Selection says which messages of a stream Each reads.
@@ -27,6 +30,8 @@ type Selection struct {
 	HeadersOnly bool
 	// Since leaves out what was stored before; zero is nothing.
 	Since time.Time
+	// After leaves out what has this sequence or a lower one.
+	After uint64
 }
 
 // Each calls see with every message that the stream holds at this moment, the
@@ -34,9 +39,12 @@ type Selection struct {
 // of see ends it.
 func (p *Pipe) Each(ctx context.Context, stream string, what Selection, see func(m jetstream.Msg, meta *jetstream.MsgMetadata) error) error {
 	fail := func(err error) error { return fmt.Errorf("read stream %s: %w", stream, err) }
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: what.Subjects, HeadersOnly: what.HeadersOnly}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: what.Subjects, HeadersOnly: what.HeadersOnly, InactiveThreshold: eachInactive}
 	if !what.Since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &what.Since
+	}
+	if what.After > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, what.After+1
 	}
 	c, err := p.JS.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {

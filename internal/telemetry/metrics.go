@@ -22,6 +22,7 @@ type Metrics struct {
 	windows  *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	lag      *lags
+	backlog  *backlogs
 	up       *prometheus.GaugeVec
 	outages  *prometheus.CounterVec
 	revised  *prometheus.CounterVec
@@ -44,7 +45,8 @@ func NewMetrics() *Metrics {
 			Help:    "How long a stage worked on one message.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300},
 		}, []string{"stage"}),
-		lag: newLags(),
+		lag:     newLags(),
+		backlog: newBacklogs(),
 		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kusto2otlp_exporter_up",
 			Help: "Whether the exporter's endpoint takes batches: 1 yes; 0 no, they wait and one request probes; 0.5 again, with fewer requests at first.",
@@ -53,7 +55,7 @@ func NewMetrics() *Metrics {
 		vanished: counter("vanished_total", "Points of closed windows that were exported and gone when they were looked at again. They cannot be retracted.", "metrics_exporter"),
 		outages:  counter("exporter_outages_total", "How often the exporter's endpoint was found to be down.", "exporter"),
 	}
-	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag, m.up, m.outages, m.revised, m.vanished,
+	m.Registry.MustRegister(m.messages, m.rows, m.points, m.rejected, m.errors, m.windows, m.latency, m.lag, m.backlog, m.up, m.outages, m.revised, m.vanished,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -33,6 +33,37 @@ kusto2otlp_lag_seconds{exporter="prom",metrics_exporter="ns/a"} 120
 	require.EqualValues(t, 15, testutil.ToFloat64(m.points.WithLabelValues("ns/a", "prom")))
 }
 
+func TestBacklog(t *testing.T) {
+	m := NewMetrics()
+	now := time.Date(2026, 1, 1, 0, 10, 0, 0, time.UTC)
+	m.backlog.now = func() time.Time { return now }
+	m.Backlogs([]Backlog{{MetricsExporter: "ns/gone"}})
+	m.Backlogs([]Backlog{
+		{MetricsExporter: "ns/a", Exporter: "prom", Bytes: 300, Windows: map[schemas.Stage]uint64{schemas.Sender: 3}, Dead: map[schemas.Stage]uint64{schemas.Querier: 2}},
+		{Dead: map[schemas.Stage]uint64{schemas.Sender: 1}},
+	})
+	require.NoError(t, testutil.CollectAndCompare(m.backlog, strings.NewReader(`
+# HELP kusto2otlp_backlog_bytes About how many bytes the messages have that wait, of the whole pipeline.
+# TYPE kusto2otlp_backlog_bytes gauge
+kusto2otlp_backlog_bytes{exporter="prom",metrics_exporter="ns/a"} 300
+# HELP kusto2otlp_backlog_windows Windows that wait, by the stage they wait for, of the whole pipeline.
+# TYPE kusto2otlp_backlog_windows gauge
+kusto2otlp_backlog_windows{exporter="prom",metrics_exporter="ns/a",stage="querier"} 0
+kusto2otlp_backlog_windows{exporter="prom",metrics_exporter="ns/a",stage="sender"} 3
+kusto2otlp_backlog_windows{exporter="prom",metrics_exporter="ns/a",stage="transformer"} 0
+# HELP kusto2otlp_dead_letters Messages that can never succeed and that nobody has decided about, by the stage where they failed.
+# TYPE kusto2otlp_dead_letters gauge
+kusto2otlp_dead_letters{metrics_exporter="",stage="querier"} 0
+kusto2otlp_dead_letters{metrics_exporter="",stage="sender"} 1
+kusto2otlp_dead_letters{metrics_exporter="",stage="transformer"} 0
+kusto2otlp_dead_letters{metrics_exporter="ns/a",stage="querier"} 2
+kusto2otlp_dead_letters{metrics_exporter="ns/a",stage="sender"} 0
+kusto2otlp_dead_letters{metrics_exporter="ns/a",stage="transformer"} 0
+`)))
+	now = now.Add(backlogKept + 1)
+	require.Zero(t, testutil.CollectAndCount(m.backlog), "an old number is none")
+}
+
 func TestLogger(t *testing.T) {
 	var b bytes.Buffer
 	NewLogger(&b, slog.LevelInfo, true).Info("done", "took", 1500*time.Millisecond)
