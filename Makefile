@@ -57,11 +57,14 @@ lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Vet and lint
 .PHONY: generate
 generate: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION) ## Write the generated files anew
 	@cd schemas/proto && buf lint && buf generate
+	@go run ./internal/tools/schemagen
+
+GENERATED := schemas/wire ':schemas/*.schema.json'
 
 .PHONY: check-generated
 check-generated: generate ## Fail when a generated file is not what its source gives
-	@git diff --exit-code --stat -- schemas/wire || { echo 'generated files are out of date: run "make generate" and commit'; exit 1; }
-	@test -z "$$(git status --porcelain -- schemas/wire)" || { git status --short -- schemas/wire; exit 1; }
+	@git diff --exit-code --stat -- $(GENERATED) || { echo 'generated files are out of date: run "make generate" and commit'; exit 1; }
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git status --short -- $(GENERATED); exit 1; }
 
 .PHONY: tools
 tools: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION) kql ## Fetch or build every tool

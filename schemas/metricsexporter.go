@@ -13,10 +13,16 @@ const (
 // MetricsExporter declares that the rows of a KQL query become OTLP metrics,
 // window after window, at a named exporter.
 type MetricsExporter struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// Metadata has the name, which is needed, and the namespace, which is default
+	// when empty.
 	metav1.ObjectMeta `json:"metadata"`
 
-	Spec   MetricsExporterSpec   `json:"spec"`
+	// Spec is what the user asks for.
+	Spec MetricsExporterSpec `json:"spec"`
+
+	// Status is what the pipeline reports; files have none.
 	Status MetricsExporterStatus `json:"status,omitzero"`
 }
 
@@ -169,16 +175,28 @@ type Limits struct {
 
 // Reconcile looks again at closed windows for rows that came late.
 type Reconcile struct {
-	After    metav1.Duration `json:"after"`
+	// After is how long after its end a window is queried again; 1m to 168h, more
+	// than spec.ingestionDelay.
+	After metav1.Duration `json:"after"`
+
+	// Lookback is how far back that goes after a downtime; After and 24h when empty,
+	// at least After and 1m, at most 744h.
 	Lookback metav1.Duration `json:"lookback,omitzero"`
 }
 
 // Backfill asks for the windows of a past time range.
 type Backfill struct {
-	RequestID   string      `json:"requestId"`
-	StartTime   metav1.Time `json:"startTime"`
-	EndTime     metav1.Time `json:"endTime"`
-	MaxInFlight int         `json:"maxInFlight,omitempty"`
+	// RequestID names the request. It is carried out once; another id asks again.
+	RequestID string `json:"requestId"`
+
+	// StartTime is where the first window begins.
+	StartTime metav1.Time `json:"startTime"`
+
+	// EndTime is where the last window ends.
+	EndTime metav1.Time `json:"endTime"`
+
+	// MaxInFlight bounds the windows under way at once; 1 when empty.
+	MaxInFlight int `json:"maxInFlight,omitempty"`
 }
 
 // MetricsExporterStatus is what the pipeline reports of a resource.
