@@ -91,7 +91,7 @@ func openPipeline(ctx context.Context, cfg *config.Config, stages []schemas.Stag
 			return nil, err
 		}
 	}
-	p.pipe, err = pipe.Open(pipe.Config{
+	p.pipe, err = pipe.Await(ctx, pipe.Config{
 		Server:          p.server,
 		URL:             cfg.NATS.URL.Reveal(),
 		CredentialsFile: cfg.NATS.CredentialsFile,

@@ -2,8 +2,11 @@ package pipe
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -56,6 +59,29 @@ type Config struct {
 
 	Logger  *slog.Logger       // nil: nothing is logged
 	Metrics *telemetry.Metrics // nil: nothing is counted
+}
+
+// Await is Open, and waits until ctx ends for a server that can be reached.
+func Await(ctx context.Context, cfg Config) (*Pipe, error) {
+	for attempt := uint64(1); ; attempt++ {
+		p, err := Open(cfg)
+		if err == nil || !unreachable(err) {
+			return p, err
+		}
+		if attempt == 1 && cfg.Logger != nil {
+			cfg.Logger.Warn("waiting for nats", "error", err)
+		}
+		if !wait(ctx, backoff(attempt, defaultMaxBackoff)) {
+			return nil, err
+		}
+	}
+}
+
+// unreachable tells a server that is not there, or not yet, from one that says no
+// and from settings that cannot work.
+func unreachable(err error) bool {
+	var network net.Error
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) || errors.As(err, &network)
 }
 
 // Open connects to JetStream. A server that cannot be reached is an error at the

@@ -1,11 +1,16 @@
 package pipe_test
 
 import (
+	"context"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -65,6 +70,58 @@ func TestOpen(t *testing.T) {
 	t.Run("ErrUnreachable", func(t *testing.T) {
 		_, err := pipe.Open(pipe.Config{URL: "nats://user:secret@127.0.0.1:1"})
 		require.EqualError(t, err, "connect to nats at nats://127.0.0.1:1: nats: no servers available for connection")
+	})
+
+	t.Run("OKAwait", func(t *testing.T) {
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, DontListen: true})
+		require.NoError(t, err)
+		s.Start()
+		defer s.WaitForShutdown()
+		defer s.Shutdown()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		refused := 0
+		go func() {
+			for ; ; refused++ {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if refused < 2 {
+					_ = c.Close()
+					continue
+				}
+				in, err := s.InProcessConn()
+				if err != nil {
+					return
+				}
+				go func() { _, _ = io.Copy(in, c); _ = in.Close() }()
+				go func() { _, _ = io.Copy(c, in); _ = c.Close() }()
+			}
+		}()
+		p, err := pipe.Await(t.Context(), pipe.Config{URL: "nats://" + l.Addr().String()})
+		require.NoError(t, err)
+		require.True(t, p.Connected())
+		p.Close()
+	})
+
+	t.Run("ErrAwaitStopped", func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		_, err := pipe.Await(ctx, pipe.Config{URL: "nats://127.0.0.1:1"})
+		require.ErrorIs(t, err, nats.ErrNoServers)
+	})
+
+	t.Run("ErrAwaitRefused", func(t *testing.T) {
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Authorization: "secret"})
+		require.NoError(t, err)
+		s.Start()
+		defer s.WaitForShutdown()
+		defer s.Shutdown()
+		require.True(t, s.ReadyForConnections(10*time.Second))
+		_, err = pipe.Await(t.Context(), pipe.Config{URL: s.ClientURL()})
+		require.ErrorIs(t, err, nats.ErrAuthorization)
 	})
 }
 
