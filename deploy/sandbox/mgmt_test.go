@@ -180,7 +180,11 @@ func TestGetSchema(t *testing.T) {
 	if g := strings.Join(got, " "); g != want {
 		t.Errorf("got\n%s\nwant\n%s", g, want)
 	}
-	if c := primaries(ds)[0].Columns(); len(c) != 4 || c[0].Name() != "ColumnName" || c[1].Name() != "ColumnOrdinal" || c[2].Name() != "DataType" || c[3].Name() != "ColumnType" {
-		t.Error(c)
+	var columns []string
+	for _, c := range primaries(ds)[0].Columns() {
+		columns = append(columns, c.Name()+":"+string(c.Type()))
+	}
+	if got := strings.Join(columns, " "); got != "ColumnName:string ColumnOrdinal:long DataType:string ColumnType:string" {
+		t.Error(got)
 	}
 }

@@ -150,6 +150,7 @@ func TestNDJSON(t *testing.T) {
 				∅ 9223372036854775807 2.5 "2025-06-25" ∅ [1,2] "NaN"
 				∅ -1 -Inf "" false ∅ ""`,
 		},
+		"OKCompact":     {in: `{"o":{"a": 1,  "b": [ ]}, "s":"x", "p":[ 1 , 2 ],"l":5}`, want: "o:dynamic s:string p:dynamic l:long\n{\"a\":1,\"b\":[]} \"x\" [1,2] 5"},
 		"OKNaNFirst":    {in: `{"r":"NaN"}` + "\n" + `{"r":1}` + "\n" + `{"r":"Infinity"}`, want: "r:real\nNaN\n1\n+Inf"},
 		"OKNaNIsString": {in: `{"r":"NaN"}` + "\n" + `{"r":"x"}`, want: "r:string\n\"NaN\"\n\"x\""},
 		"OKUnicode":     {in: "\ufeff" + `{"é":"\u00e9\n\ud83d\ude00"}` + "\r\n", want: "é:string\n\"é\\n😀\""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,9 @@ func TestReplay(t *testing.T) {
 			0 2026-06-01 12:01:00. 9999-12-31 23:59:59.9999999Z ""
 			1 2026-06-01 12:02:00. 2026-06-01 12:01:30. "a"
 			2 2026-06-01 12:03:00. ∅ "b"`},
+		"OKBothEnds": {now: start, ranges: []engine.TimeRange{within("t", "2026-05-01T12:00:00Z", "2026-05-01T12:01:00Z")}, want: `-1 ∅ 2020-01-01 00:00:30. "never"
+			2 2026-05-01 12:00:00. ∅ "b"
+			0 2026-05-01 12:01:00. 9999-12-31 23:59:59.9999999Z ""`},
 		"OKBefore": {now: start, ranges: []engine.TimeRange{within("t", "", "2026-05-01T11:57:59Z")}, want: `-1 ∅ 2020-01-01 00:00:30. "never"`},
 		"OKOtherColumn": {now: start.Add(-time.Minute), ranges: []engine.TimeRange{within("u", "2026-05-01T12:00:00Z", "")}, want: `-1 ∅ 2020-01-01 00:00:30. "never"
 			0 2026-05-01 11:58:00. 9999-12-31 23:59:59.9999999Z ""
@@ -134,7 +138,11 @@ func TestReplay(t *testing.T) {
 		var text strings.Builder
 		text.WriteString("t:datetime,n:long\n")
 		for i := range 40_000 {
-			fmt.Fprintf(&text, "%s,%d\n", time.Unix(int64(i)*7%1000, 0).UTC().Format(time.RFC3339), i)
+			n := strconv.Itoa(i)
+			if i%3 == 0 {
+				n = "" // a null, at other places of each batch
+			}
+			fmt.Fprintf(&text, "%s,%s\n", time.Unix(int64(i)*7%1000, 0).UTC().Format(time.RFC3339), n)
 		}
 		d := data(t, text.String())
 		s := d.Replay(start)
