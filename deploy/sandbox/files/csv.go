@@ -20,7 +20,7 @@ func CSV(r io.Reader, file, name string) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := table.New(name, schema, 0)
+	t, known := table.New(name, schema, 0), texts{}
 	for {
 		record, err := cr.Read()
 		if err == io.EOF {
@@ -36,7 +36,7 @@ func CSV(r io.Reader, file, name string) (*table.Table, error) {
 			}
 			continue
 		}
-		if appendRecord(t, record, cr.FieldPos, m) != nil {
+		if appendRecord(t, record, known, cr.FieldPos, m) != nil {
 			break
 		}
 	}
@@ -47,10 +47,10 @@ func CSV(r io.Reader, file, name string) (*table.Table, error) {
 }
 
 // appendRecord adds one record. What is wrong is noted and read as null.
-func appendRecord(t *table.Table, record []string, position func(int) (line, column int), m *mistakes) error {
+func appendRecord(t *table.Table, record []string, known texts, position func(int) (line, column int), m *mistakes) error {
 	for i, field := range record {
 		v := t.Columns[i].Vec
-		err := appendText(v, field)
+		err := appendText(v, field, known)
 		if err == nil {
 			continue
 		}
@@ -64,10 +64,10 @@ func appendRecord(t *table.Table, record []string, position func(int) (line, col
 }
 
 // appendText adds a value that is written as text.
-func appendText(v *table.Vector, text string) error {
+func appendText(v *table.Vector, text string, known texts) error {
 	switch {
 	case v.Type == table.String:
-		v.AppendString(text)
+		v.AppendString(known.one(text))
 		return nil
 	case text == "":
 		v.AppendNull()

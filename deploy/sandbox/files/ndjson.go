@@ -24,7 +24,7 @@ func NDJSON(r io.Reader, file, name string, schema table.Schema) (*table.Table, 
 			return nil, err
 		}
 	}
-	t := table.New(name, schema, 0)
+	t, known := table.New(name, schema, 0), texts{}
 	index := make(map[string]int, len(schema))
 	for i, f := range schema {
 		index[f.Name] = i
@@ -37,7 +37,7 @@ func NDJSON(r io.Reader, file, name string, schema table.Schema) (*table.Table, 
 		}
 		seen[i] = c.line
 		v := t.Columns[i].Vec
-		err := appendJSON(v, c.value)
+		err := appendJSON(v, c.value, known)
 		if err == nil {
 			return nil
 		}
@@ -162,7 +162,7 @@ func jsonMistake(dec *jsontext.Decoder, err error) (column int, what string) {
 }
 
 // appendJSON adds a JSON value.
-func appendJSON(v *table.Vector, value jsontext.Value) error {
+func appendJSON(v *table.Vector, value jsontext.Value, known texts) error {
 	wrong := func() error { return fmt.Errorf("%s is no %v", short(string(value)), v.Type) }
 	kind := value.Kind()
 	switch {
@@ -179,12 +179,12 @@ func appendJSON(v *table.Vector, value jsontext.Value) error {
 		if err != nil {
 			return err
 		}
-		if len(text) == 0 && v.Type != table.String || appendText(v, string(text)) != nil {
+		if len(text) == 0 && v.Type != table.String || appendText(v, string(text), known) != nil {
 			return wrong()
 		}
 	case kind == '0' && (v.Type == table.Int || v.Type == table.Long || v.Type == table.Real || v.Type == table.Decimal),
 		(kind == 't' || kind == 'f') && v.Type == table.Bool:
-		if appendText(v, string(value)) != nil {
+		if appendText(v, string(value), known) != nil {
 			return wrong()
 		}
 	default:
