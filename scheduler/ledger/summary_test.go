@@ -43,7 +43,7 @@ func TestSummary(t *testing.T) {
 		require.Equal(t, at(30), got.Watermark)
 		require.Equal(t, 71*time.Minute, got.Lag)
 		require.Equal(t, []Gap{{window(30, 31), StateFailed, "failed"}}, got.Gaps)
-		s.event(30, schemas.EventDropped, 3)
+		s.event(30, schemas.EventDropped, 3, letter(30*60+3))
 		got = sum(t, s, at(101))
 		require.Equal(t, at(100), got.Watermark)
 		require.Equal(t, []Gap{{window(30, 31), StateFailed, "given up"}}, got.Gaps)
