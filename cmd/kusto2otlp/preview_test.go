@@ -362,7 +362,7 @@ func TestPreviewData(t *testing.T) {
 	require.Contains(t, out, "\nm     2026-05-01 10:00:00          1      L=\"a\"\nm     2026-05-01 10:04:59.9999999  2      L=\"b\"\n\nrows")
 	code, _, errs = run(t, append(args, filepath.Join(dir, "none"))...)
 	require.Equal(t, exitFailure, code)
-	require.Equal(t, "kusto2otlp: stat "+filepath.Join(dir, "none")+": no such file or directory\n", errs)
+	require.Equal(t, "kusto2otlp: "+filepath.Join(dir, "none")+": no such file or directory\n", errs)
 }
 
 // The examples run in a sandbox, without any configuration.
