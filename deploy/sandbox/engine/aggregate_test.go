@@ -55,6 +55,9 @@ func TestMoreAggregates(t *testing.T) {
 		{bags + `| summarize make_bag(j), make_list(j), make_bag_if(j, isnotnull(j.z)) by k`, `a|{"x":1,"y":2,"z":"q"}|[{"x":1,"y":2},{"x":3,"z":"q"}]|{"x":3,"z":"q"}` + "\n" + `b|{}|[[1],"t"]|{}`},
 		{bags + `| summarize make_bag(j, 1), make_set(j, 1)`, `{"x":1}|[{"x":1,"y":2}]`},
 		{`range x from 1 to 300 step 1 | summarize array_length(makelist(x)), array_length(makeset(x)), array_length(make_list(x))`, "128|128|300"},
+		// Deprecated names.
+		{some + `| summarize argmax(x, s), argmin(x, s), anyif(s, x == 1), variancepif(x, x < 5)`, "7|q|1|r|r|0.8888888888888888"},
+		{bags + `| summarize make_dictionary(j)`, `{"x":1,"y":2,"z":"q"}`},
 		// Percentiles: the nearest rank, exactly. Kusto docs: percentiles, "Nearest-rank percentile".
 		{`range x from 1 to 100 step 1 | summarize percentile(x, 0), percentile(x, 7), percentile(x, 7.5), percentile(x, 100), toint(percentile(x, 50)) + 1`, "1|7|8|100|51"},
 		{`range x from 1 to 5 step 1 | summarize percentiles(x, 0, 20, 20.1, 50, 99.9)`, "1|1|2|3|5"},

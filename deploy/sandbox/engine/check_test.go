@@ -8,17 +8,34 @@ import (
 	"testing"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
+	"github.com/kusto2otlp/kusto2otlp/internal/kql"
 )
 
-// checkValues fails the test when a table is not as package table describes it: the right slice filled, values
-// within the type's range and in its form, zero where null.
-func checkValues(tb testing.TB, t *table.Table) {
-	tb.Helper()
-	if err := wrongValues(t); err != nil {
-		tb.Error(err)
+// wrongResult says in what the results of a query are not what must be true of every result: the names and types that the
+// binder promised, and well formed values.
+func wrongResult(q *kql.Query, out []*table.Table) error {
+	if len(out) != len(q.Statements) {
+		return fmt.Errorf("%d results for %d statements", len(out), len(q.Statements))
 	}
+	for i, t := range out {
+		if err := wrongValues(t); err != nil {
+			return err
+		}
+		want := q.Statements[i].Columns
+		if len(t.Columns) != len(want) {
+			return fmt.Errorf("%d columns, the binder has %d", len(t.Columns), len(want))
+		}
+		for j, c := range t.Columns {
+			if c.Name != want[j].Name || c.Vec.Type.String() != want[j].Type {
+				return fmt.Errorf("column %d is %s:%v, the binder has %s:%s", j, c.Name, c.Vec.Type, want[j].Name, want[j].Type)
+			}
+		}
+	}
+	return nil
 }
 
+// wrongValues says in what a table is not as package table describes it: the right slice filled, values within the
+// type's range and in its form, zero where null.
 func wrongValues(t *table.Table) error {
 	if err := t.Validate(); err != nil {
 		return err
@@ -63,8 +80,8 @@ func wellFormed(v *table.Vector, i int) bool {
 	return true
 }
 
-// TestCheckValues shows that the check notices what it is there for.
-func TestCheckValues(t *testing.T) {
+// TestChecks shows that the checks notice what they are there for.
+func TestChecks(t *testing.T) {
 	null := nulls(table.Long, 1)
 	null.Ints[0] = 7
 	for name, v := range map[string]*table.Vector{
@@ -79,5 +96,37 @@ func TestCheckValues(t *testing.T) {
 				t.Error("taken for good")
 			}
 		})
+	}
+}
+
+// TestSchemaChecks shows that a result of another name or type than the binder's is noticed: by Compile, before
+// anything runs, and by the tests' own check.
+func TestSchemaChecks(t *testing.T) {
+	w := mustWorld(t, nil)
+	const query = "print x = 1 | extend y = 'a'"
+	good := w.analyze(query)
+	out := []*table.Table{w.run(query, nil)}
+	for name, columns := range map[string][]kql.Column{
+		"ErrName": {{Name: "x", Type: "long"}, {Name: "z", Type: "string"}}, "ErrType": {{Name: "x", Type: "int"}, {Name: "y", Type: "string"}},
+		"ErrMore": {{Name: "x", Type: "long"}, {Name: "y", Type: "string"}, {Name: "z", Type: "long"}}, "ErrNone": {},
+		"ErrOrder": {{Name: "y", Type: "string"}, {Name: "x", Type: "long"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// The analysis is shared: this is a copy whose statement has other columns.
+			pipe, statement, list, root, bad := *good.Statements[0], kql.Node{}, kql.Node{}, *good.Root, *good
+			pipe.Columns = columns
+			statement.Kind, statement.Children = "ExpressionStatement", []*kql.Node{&pipe}
+			list.Field, list.Children = "Statements", []*kql.Node{&statement}
+			root.Children, bad.Root, bad.Statements = []*kql.Node{&list}, &root, []*kql.Node{&pipe}
+			if _, err := Compile(&bad, Options{Now: now}); err == nil || !strings.Contains(err.Error(), "this is a defect") {
+				t.Errorf("Compile: %v", err)
+			}
+			if wrongResult(&bad, out) == nil {
+				t.Error("the tests' check takes it for good")
+			}
+		})
+	}
+	if err := wrongResult(good, out); err != nil {
+		t.Error(err)
 	}
 }

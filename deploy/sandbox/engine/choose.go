@@ -11,6 +11,8 @@ func init() {
 	functions["min_of"] = bindBest(func(c int) bool { return c < 0 })
 	functions["gettype"] = bindGetType
 	functions["around"] = bindAround
+	functions["column_ifexists"] = bindColumnIfExists
+	functions["columnifexists"] = bindColumnIfExists
 }
 
 // become makes argument i of type t: numbers upwards, anything dynamic, and a dynamic what its value is.
@@ -181,4 +183,21 @@ func bindAround(c *call) (kernel, error) {
 		})(c)
 	}
 	return nil, c.ofTypes()
+}
+
+// bindColumnIfExists is a column by its name, or the second argument where there is none.
+func bindColumnIfExists(c *call) (kernel, error) {
+	name, err := c.constText(0)
+	if err != nil {
+		return nil, err
+	}
+	e := c.args[1]
+	if i := c.c.scope.Index(name); i >= 0 {
+		e = columnExpr(i, c.c.scope[i].Type)
+	}
+	if e.typ != c.typ {
+		return nil, c.ofTypes()
+	}
+	c.args = []*expr{e}
+	return func(args []operand, n int) (*table.Vector, error) { return args[0].full(n), nil }, nil
 }

@@ -49,10 +49,8 @@ func TestCorpus(t *testing.T) {
 		var refused *UnsupportedError
 		switch {
 		case err == nil && verdict == "ok":
-			for _, o := range out {
-				if err := wrongValues(o); err != nil {
-					t.Errorf("line %d: %s: %v", i+1, query, err)
-				}
+			if err := wrongResult(q, out); err != nil {
+				t.Errorf("line %d: %s: %v", i+1, query, err)
 			}
 		case errors.As(err, &refused) && verdict == "no":
 		default:

@@ -82,10 +82,16 @@ func only(n *kql.Node) need {
 	return d
 }
 
-// takesAll says that an expression reads every column without naming it: by a star, or pack_all().
+// takesAll says that an expression may read any column without naming it: by a star, pack_all(), or column_ifexists().
 func takesAll(n *kql.Node) bool {
-	if n.Kind == "StarExpression" || n.Symbol != nil && n.Symbol.Kind == "Function" && n.Symbol.Name == "pack_all" {
+	if n.Kind == "StarExpression" {
 		return true
+	}
+	if n.Symbol != nil && n.Symbol.Kind == "Function" {
+		switch n.Symbol.Name {
+		case "pack_all", "column_ifexists", "columnifexists":
+			return true
+		}
 	}
 	return slices.ContainsFunc(n.Children, takesAll)
 }

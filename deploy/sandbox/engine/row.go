@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
@@ -139,23 +140,45 @@ func scalar[R elem](types string, f func(r row) (R, bool)) binder {
 		if err := s.fit(c); err != nil {
 			return nil, err
 		}
-		if len(c.args) == 1 && c.args[0].typ.Kind() == table.Strings {
-			return liftOne(s.out, f), nil
+		if j := c.varying(); j >= 0 && c.args[j].typ.Kind() == table.Strings {
+			return liftOne(s.out, j, f), nil
 		}
 		return liftRows(s.out, f), nil
 	}
 }
 
-// liftOne is liftRows for one argument that is held as text: values that follow each other are often the same.
-func liftOne[R elem](t table.Type, f func(r row) (R, bool)) kernel {
+// varying is the one argument that is not constant, -1 when there is none or several.
+func (c *call) varying() int {
+	at := -1
+	for j, a := range c.args {
+		if a.konst != nil {
+			continue
+		}
+		if at >= 0 {
+			return -1
+		}
+		at = j
+	}
+	return at
+}
+
+// liftOne is liftRows for a call whose arguments are constant but for number j, which is held as text: f is called once
+// for each distinct value.
+func liftOne[R elem](t table.Type, j int, f func(r row) (R, bool)) kernel {
 	return func(args []operand, n int) (*table.Vector, error) {
+		for i, a := range args {
+			if i != j && a.Len() > 0 && a.IsNull(0) {
+				return nulls(t, n), nil
+			}
+		}
 		var failed error
-		v := &table.Vector{Type: args[0].Type, Strings: []string{""}}
-		k := liftText(t, func(s string) (R, bool) {
+		v := &table.Vector{Type: args[j].Type, Strings: []string{""}}
+		one := slices.Clone(args)
+		one[j] = constant(v)
+		out, err := liftText(t, func(s string) (R, bool) {
 			v.Strings[0] = s
-			return f(row{[]operand{constant(v)}, 0, &failed})
-		})
-		out, err := k(args, n)
+			return f(row{one, 0, &failed})
+		})(args[j:j+1], n)
 		if failed != nil {
 			return nil, failed
 		}

@@ -51,7 +51,7 @@ func (c *compiler) orders(scope table.Schema, list []*kql.Node) ([]order, error)
 		if o.key, err = c.in(scope).expr(e); err != nil {
 			return nil, err
 		}
-		if t := o.key.typ; t == table.Dynamic || t == table.Decimal || t == table.GUID {
+		if t := o.key.typ; t == table.Dynamic || t == table.GUID {
 			return nil, c.unsupported(n, "sorting by a "+t.String())
 		}
 		out = append(out, o)
@@ -137,6 +137,9 @@ func (o order) comparison(v operand) func(i, j int32) int {
 		values = func(i, j int) int { return cmp.Compare(v.Reals[i], v.Reals[j]) }
 	default:
 		values = func(i, j int) int { return strings.Compare(v.Strings[i], v.Strings[j]) }
+		if v.Type == table.Decimal {
+			values = func(i, j int) int { return compareDecimals(v.Strings[i], v.Strings[j]) }
+		}
 	}
 	return func(a, b int32) int {
 		i, j := int(a)*v.step, int(b)*v.step

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/csv"
 	"strings"
 	"unicode/utf8"
 
@@ -43,6 +44,7 @@ func init() {
 	functions["make_string"] = bindMakeString
 	functions["unicode_codepoints_to_string"] = bindMakeString
 	functions["parse_version"] = scalar("decimal: string", parseVersion)
+	functions["parse_csv"] = scalar("dynamic: string", parseCSV)
 	functions["has_any_index"] = scalar("long: string dynamic", hasAnyIndex)
 }
 
@@ -298,6 +300,23 @@ func parseVersion(r row) (string, bool) {
 		b.WriteString(strings.Repeat("0", 8-len(part)) + part)
 	}
 	return max(strings.TrimLeft(b.String(), "0"), "0"), true
+}
+
+// parseCSV is the fields of the first record.
+func parseCSV(r row) (string, bool) {
+	if r.text(0) == "" {
+		r.refuse("parse_csv of the empty string")
+		return "", false
+	}
+	d := csv.NewReader(strings.NewReader(r.text(0)))
+	fields, err := d.Read()
+	if err != nil {
+		r.refuse("parse_csv of %.60q", r.text(0))
+	}
+	for i := range fields {
+		fields[i] = quote(fields[i])
+	}
+	return array(fields), true
 }
 
 // hasAnyIndex is the place in the array of the first term that the text has, -1 when there is none.

@@ -162,7 +162,7 @@ func TestScanRequests(t *testing.T) {
 			t.Errorf("%s: %v", tt.query, err)
 			continue
 		}
-		if err := out[0].Validate(); err != nil {
+		if err := wrongResult(q, out); err != nil {
 			t.Errorf("%s: %v", tt.query, err)
 		}
 		var got []string
@@ -218,6 +218,9 @@ func TestPrunedSource(t *testing.T) {
 			out, err := Run(context.Background(), q, src, Options{Now: now, Parameters: window})
 			if err != nil {
 				t.Fatalf("%s: %v", query, err)
+			}
+			if err := wrongResult(q, out); err != nil {
+				t.Errorf("%s: %v", query, err)
 			}
 			got = append(got, text(out[0]))
 		}
@@ -373,6 +376,9 @@ func TestBatchesAreNotKept(t *testing.T) {
 			out, err := Run(context.Background(), q, src, Options{Now: now})
 			if err != nil {
 				t.Fatalf("%s: %v", query, err)
+			}
+			if err := wrongResult(q, out); err != nil {
+				t.Errorf("%s: %v", query, err)
 			}
 			got = append(got, text(out[0]))
 		}
