@@ -264,7 +264,6 @@ func TestUnsupported(t *testing.T) {
 	tab := table.New("T", table.Schema{{Name: "s", Type: table.String}, {Name: "d", Type: table.Dynamic}, {Name: "x", Type: table.Long}, {Name: "m", Type: table.Decimal}}, 0)
 	w := mustWorld(t, []*table.Table{tab, {Name: "T2", Columns: tab.Columns}})
 	for _, tt := range [][2]string{
-		{`T | mv-expand d`, `1:5: operator "mv-expand" is not supported by the sandbox`},
 		{"T\n| where x > 1\n| extend y = geo_distance_2points(1.0, 1.0, 2.0, 2.0)", `3:14: function "geo_distance_2points" is not supported by the sandbox`},
 		{`T | extend y = d + d`, `1:16: operator "+" of dynamic and dynamic is not supported by the sandbox`},
 		{`T | extend y = todynamic(s) in (d)`, `1:16: operator "in" with an array that is not constant is not supported by the sandbox`},
@@ -283,9 +282,9 @@ func TestUnsupported(t *testing.T) {
 		{`union withsource=src T, (T | take 1)`, `1:25: parameter "withsource" of operator "union" with anything but tables of one database is not supported by the sandbox`},
 		{`union kind=inner T, (T | project s)`, `1:12: kind "inner" of operator "union" of tables with other columns is not supported by the sandbox`},
 		{`let f = (a:string) { hash(a, 7) }; T | extend y = f(s)`, `1:22: function "hash" with a modulus is not supported by the sandbox`},
-		{`let f = () { T | mv-expand d }; f()`, `1:18: operator "mv-expand" is not supported by the sandbox`},
-		{`print toscalar(T | mv-expand d | count)`, `1:20: operator "mv-expand" is not supported by the sandbox`},
-		{`T | where x in ((T | mv-expand d))`, `1:22: operator "mv-expand" is not supported by the sandbox`},
+		{`let f = () { T | sample 1 }; f()`, `1:18: operator "sample" is not supported by the sandbox`},
+		{`print toscalar(T | sample 1 | count)`, `1:20: operator "sample" is not supported by the sandbox`},
+		{`T | where x in ((T | sample 1 | project x))`, `1:22: operator "sample" is not supported by the sandbox`},
 		{`T | where * has "a"`, `1:11: operator "has" of * with the dynamic column "d" is not supported by the sandbox`},
 		{`T | evaluate bag_unpack(d)`, `1:5: operator "evaluate" is not supported by the sandbox`},
 		{`set querytrace; T`, `1:1: this set statement is not supported by the sandbox`},

@@ -11,9 +11,6 @@ import (
 func init() {
 	register("FilterOperator", compileFilter, func(c *compiler, op *kql.Node, after need) need {
 		d := after.with(op)
-		if hasStar(op) {
-			d.columns = nil
-		}
 		d.ranges = slices.Concat(after.ranges, c.ranges(op.Child("Condition")))
 		return d
 	})
@@ -136,10 +133,6 @@ func (c *compiler) instant(n *kql.Node) (int64, bool) {
 		return 0, false
 	}
 	return v.Ints[0], true
-}
-
-func hasStar(n *kql.Node) bool {
-	return n.Kind == "StarExpression" || slices.ContainsFunc(n.Children, hasStar)
 }
 
 // anyColumn compiles `* has "x"`: true for a row of which any column has it. Which columns of other types than string Kusto looks at,

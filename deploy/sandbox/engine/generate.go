@@ -78,36 +78,79 @@ func compileDataTable(c *compiler, n *kql.Node, _ need) (*relation, error) {
 	return fixed(t), nil
 }
 
-// compileRange is `range x from a to b step c`, both ends included, of integers or times.
+// compileRange is `range x from a to b step c`, both ends included when they are met.
 func compileRange(c *compiler, n *kql.Node, _ need) (*relation, error) {
 	schema, err := c.schemaOf(n)
 	if err != nil {
 		return nil, err
 	}
-	var bounds [3]int64
+	if len(schema) != 1 {
+		return nil, c.unsupported(n, describe(n)+" of several columns")
+	}
+	t, unit := schema[0].Type, schema[0].Type
+	if t == table.DateTime {
+		unit = table.TimeSpan
+	}
+	if t == table.Bool || t.Kind() == table.Strings {
+		return nil, c.unsupported(n, fmt.Sprintf("%s of %v", describe(n), t))
+	}
+	var bounds [3]*table.Vector
 	for i, field := range []string{"From", "To", "Step"} {
 		v, ok := c.constExpr(n.Child(field))
-		if !ok || v.Type.Kind() != table.Ints || v.IsNull(0) {
-			return nil, c.unsupported(n, `operator "range" of anything but constant integers or times`)
+		if !ok || v.IsNull(0) {
+			return nil, c.unsupported(n, describe(n)+" of anything but constants")
 		}
-		bounds[i] = v.Ints[0]
+		of := t
+		if i == 2 {
+			of = unit
+		}
+		e, ok, err := convert(konst(v), of)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, c.unsupported(n, fmt.Sprintf("%s of %v with a %v", describe(n), t, v.Type))
+		}
+		bounds[i] = e.konst
 	}
 	from, to, step := bounds[0], bounds[1], bounds[2]
-	if len(schema) != 1 || schema[0].Type.Kind() != table.Ints || step == 0 {
-		return nil, c.unsupported(n, `operator "range" of anything but constant integers or times`)
+	if t == table.Real {
+		next := func(x float64) (float64, bool) { return x + step.Reals[0], x+step.Reals[0] != x }
+		return &relation{schema: schema, produce: counted(t, from.Reals[0], to.Reals[0], step.Reals[0], next, c.opts.MaxRows)}, nil
 	}
-	limit := c.opts.MaxRows
-	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
-		v := table.NewVector(schema[0].Type, 0)
-		for x, ok := from, true; ok && (step > 0 && x <= to || step < 0 && x >= to); x, ok = addTicks(x, step) {
-			if v.Len() >= limit {
+	next := func(x int64) (int64, bool) { return addTicks(x, step.Ints[0]) }
+	return &relation{schema: schema, produce: counted(t, from.Ints[0], to.Ints[0], step.Ints[0], next, c.opts.MaxRows)}, nil
+}
+
+// counted has from, next(from) and so on as long as that is not beyond to, at most limit of them.
+func counted[T int64 | float64](t table.Type, from, to, step T, next func(T) (T, bool), limit int) producer {
+	return func(r *run, emit func(*batch) error) error {
+		if step == 0 || step != step {
+			return &ValueError{"range", "must have a step other than 0"}
+		}
+		v, n := table.NewVector(t, 0), 0
+		for x, ok := from, true; ok && (step > 0 && x <= to || step < 0 && x >= to); x, ok = next(x) {
+			if n++; n > limit {
 				return &LimitError{Operator: "range", Limit: limit}
 			}
-			v.AppendInt(x)
+			if t == table.Real {
+				v.AppendReal(float64(x))
+			} else {
+				v.AppendInt(int64(x))
+			}
+			if v.Len() == tablesBatch {
+				if err := r.alive(); err != nil {
+					return err
+				}
+				if err := emit(&batch{n: v.Len(), cols: []*table.Vector{v}}); err != nil {
+					return err
+				}
+				v = table.NewVector(t, 0)
+			}
 		}
 		if v.Len() == 0 {
 			return nil
 		}
 		return emit(&batch{n: v.Len(), cols: []*table.Vector{v}})
-	}}, nil
+	}
 }

@@ -116,12 +116,13 @@ func parseReal(s string) (float64, bool) {
 	return f, true
 }
 
-// dateTimeLayouts are the forms of ISO 8601 that Kusto reads; without a zone they are UTC. Parse takes
+// dateTimeLayouts are the forms that Kusto reads; without a zone they are UTC. Parse takes
 // decimals of a second where the layout has none.
 var dateTimeLayouts = []string{
 	"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05",
 	"2006-01-02T15:04Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02T15:04", "2006-01-02 15:04",
 	"2006-01-02", "2006-1-2", "2006-01", "2006",
+	"01/02/2006 15:04:05", // docs, "parse operator"
 	// RFC 822 and RFC 850, with GMT, and the forms with a zone's name (docs, "The datetime data type").
 	"Mon, 2 Jan 06 15:04:05 MST", "Mon, 2 Jan 06 15:04:05", "Mon, 2 Jan 06 15:04", "Mon, 2 Jan 06 15:04 MST",
 	"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2 Jan 2006 15:04:05",

@@ -113,6 +113,9 @@ func (c *compiler) schemaOf(n *kql.Node) (table.Schema, error) {
 		if err != nil {
 			return nil, c.unsupported(n, fmt.Sprintf("the column %q of type %q", col.Name, col.Type))
 		}
+		if s.Index(col.Name) >= 0 {
+			return nil, c.unsupported(n, fmt.Sprintf("a table of two columns %q", col.Name))
+		}
 		s = append(s, table.Field{Name: col.Name, Type: t})
 	}
 	return s, nil

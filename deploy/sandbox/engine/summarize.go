@@ -53,14 +53,20 @@ func compileSummarize(c *compiler, op *kql.Node, in *relation) (*relation, error
 	if err != nil {
 		return nil, err
 	}
-	aggs, results, err := c.aggregations(in.schema, schema[len(by):], by, calls)
-	if err != nil {
-		return nil, err
-	}
 	for i, k := range keys {
 		if k.typ != schema[i].Type {
 			return nil, c.unsupported(by[i], fmt.Sprintf("a %v as the %v column %q", k.typ, schema[i].Type, schema[i].Name))
 		}
+	}
+	return c.grouped(in, keys, schema, by, calls)
+}
+
+// grouped has a row for each combination of keys, with the values of aggregate expressions after them; schema is that of
+// both.
+func (c *compiler) grouped(in *relation, keys []*expr, schema table.Schema, by, calls []*kql.Node) (*relation, error) {
+	aggs, results, err := c.aggregations(in.schema, schema[len(keys):], by, calls)
+	if err != nil {
+		return nil, err
 	}
 	limit := c.opts.MaxRows
 	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
