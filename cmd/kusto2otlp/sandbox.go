@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,10 +40,14 @@ at the start. With --replay their times are moved: of each table, the latest val
 the first datetime column becomes the time of the start, and after it the rows come
 again and again for ever, so that live windows have rows.
 
+With --otlp it is also where metrics arrive: an OTLP/HTTP endpoint that prints the first
+points of each request and keeps nothing.
+
 What the sandbox does not support it refuses by name. Anything that reaches the
 address can read it: keep it on loopback.`,
 		Example: `  kusto2otlp sandbox
   kusto2otlp sandbox --listen 127.0.0.1:9000 --data ./tables --replay
+  kusto2otlp sandbox --otlp 127.0.0.1:4318
 
   # in pipeline.yaml
   kusto:
@@ -52,9 +57,13 @@ address can read it: keep it on loopback.`,
 	listen := cmd.Flags().String("listen", sandbox.DefaultListen, "`host:port` to listen on; port 0 takes a free one")
 	data := cmd.Flags().String("data", "", "serve the CSV and NDJSON tables of this `directory` in place of the samples")
 	replay := cmd.Flags().Bool("replay", false, "move the times of --data to now, and repeat its rows for ever")
+	metrics := cmd.Flags().String("otlp", "", "serve an OTLP endpoint at this `host:port` too, and print what arrives")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, _, err := net.SplitHostPort(*listen); err != nil {
 			return usageError{fmt.Errorf("--listen must be host:port, got %q", *listen)}
+		}
+		if _, _, err := net.SplitHostPort(*metrics); *metrics != "" && err != nil {
+			return usageError{fmt.Errorf("--otlp must be host:port, got %q", *metrics)}
 		}
 		if *replay && *data == "" {
 			return usageError{fmt.Errorf("--replay needs --data")}
@@ -84,6 +93,14 @@ address can read it: keep it on loopback.`,
 		}
 		if err := printExample(out, s.URL(), cfg.Catalog); err != nil {
 			return err
+		}
+		if *metrics != "" {
+			end, err := startOTLP(*metrics, out)
+			if err != nil {
+				return errors.Join(err, s.Close())
+			}
+			defer func() { _ = end.Close() }()
+			fmt.Fprintf(out, "an OTLP endpoint is at %s\n\n", end.Endpoint(""))
 		}
 		<-cmd.Context().Done()
 		return s.Close()
