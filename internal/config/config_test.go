@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -297,4 +298,26 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestLoadOffline(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipeline.yaml")
+	text := `labels: {region: "${env:KUSTO2OTLP_NOT_SET}", zone: a}
+kusto: [{name: k, endpoint: "${env:KUSTO2OTLP_NOT_SET}", databases: [DB]}]
+exporters: [{name: e, endpoint: "http://localhost:4318/v1/metrics", timeout: "${file:nowhere}", headers: {Authorization: "${env:KUSTO2OTLP_NOT_SET}"}}]
+`
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	_, err := config.Load(path)
+	require.ErrorContains(t, err, `environment variable "KUSTO2OTLP_NOT_SET" is not set`)
+	c, err := config.LoadOffline(path)
+	require.NoError(t, err)
+	require.Equal(t, []string{"DB"}, c.Databases())
+	require.Equal(t, []string{"e"}, c.ExporterNames())
+	require.Contains(t, c.Labels, "region")
+
+	text = strings.Replace(text, "timeout:", "timeoot:", 1) + "nats: {url: '${evn:X}'}\n"
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	_, err = config.LoadOffline(path)
+	require.EqualError(t, err, path+`:3:69: exporters[0].timeoot: unknown field "timeoot", did you mean "timeout"?
+`+path+`:4:13: nats.url: has an unknown reference, want ${env:NAME} or ${file:PATH}; write $$ for a dollar sign`)
 }

@@ -17,6 +17,19 @@ type references struct {
 	dir  string // where relative paths start
 	env  func(name string) (string, bool)
 	file func(path string) ([]byte, error)
+
+	// absent collects the messages about what is referred to and is not here; nil:
+	// they are like any other.
+	absent map[string]bool
+}
+
+// missing is an error about what is referred to and is not here.
+func (r references) missing(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if r.absent != nil {
+		r.absent[err.Error()] = true
+	}
+	return err
 }
 
 // expand returns text with its references resolved. What a reference brings in
@@ -61,7 +74,7 @@ func (r references) resolve(reference string) (string, error) {
 	case "env":
 		value, ok := r.env(name)
 		if !ok {
-			return "", fmt.Errorf("environment variable %q is not set", name)
+			return "", r.missing("environment variable %q is not set", name)
 		}
 		return value, nil
 	case "file":
@@ -72,7 +85,7 @@ func (r references) resolve(reference string) (string, error) {
 		content, err := r.file(path)
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
-				return "", fmt.Errorf("file %q does not exist", path)
+				return "", r.missing("file %q does not exist", path)
 			}
 			return "", fmt.Errorf("file %q cannot be read: %w", path, unwrapPath(err))
 		}
