@@ -142,19 +142,16 @@ var decoders = sync.Pool{New: func() any { return frames.NewDecoder() }}
 // the answer whole; until then its batches are void. Errors are marked as package
 // pipe sorts them. The cluster's query timeout bounds all of it.
 func (c *Client) Query(ctx context.Context, q Query) (frames.Result, error) {
-	timeout := c.cfg.Cluster.QueryTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no whole answer within the query timeout of %s", timeout))
-	defer cancel()
-	ctx, x := withExchange(ctx)
-	r, err := c.query(ctx, q)
-	if err != nil {
-		err = fmt.Errorf("query database %q on cluster %q: %w", q.Database, c.cfg.Cluster.Name, c.classify(ctx, x, err))
-	}
+	var r frames.Result
+	err := c.ask(ctx, q.Database, func(ctx context.Context) (err error) {
+		r, err = c.query(ctx, q)
+		return err
+	})
 	return r, err
 }
 
-func (c *Client) query(ctx context.Context, q Query) (frames.Result, error) {
-	body, err := c.kusto.RawV2(ctx, q.Database, kql.New("").AddUnsafe(q.Body), c.options(q))
+func (c *Client) query(ctx context.Context, q Query, more ...azkustodata.QueryOption) (frames.Result, error) {
+	body, err := c.kusto.RawV2(ctx, q.Database, kql.New("").AddUnsafe(q.Body), append(c.options(q), more...))
 	if err != nil {
 		return frames.Result{}, err
 	}

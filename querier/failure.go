@@ -15,6 +15,10 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/querier/frames"
 )
 
+// linesBefore is how many lines azkustodata sends before the query: the declaration of its parameters.
+// Whoever wrote the query counts without it.
+const linesBefore = 1
+
 // classify says of a query's error what is to be done about it.
 //
 //	what happened                                       kind
@@ -57,6 +61,7 @@ func (c *Client) failedStatus(status int, after time.Duration, body []byte) erro
 		e = &frames.Error{Message: frames.OneLine(string(body[:min(len(body), enough)]))}
 	}
 	e.Message = c.secret.Replace(e.Message)
+	e.ShiftLines(linesBefore)
 	text := strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, http.StatusText(status)))
 	fail := func(err error) error {
 		if e.Error() == "" {
