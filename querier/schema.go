@@ -82,15 +82,14 @@ func (c *Client) DatabaseSchema(ctx context.Context, database string) ([]byte, e
 		if err != nil {
 			return err
 		}
-		for _, t := range answer.Tables() {
-			for _, row := range t.Rows() {
-				if text, err = row.StringByName("DatabaseSchema"); err != nil {
-					return pipe.Permanent(fmt.Errorf("the answer has no column DatabaseSchema: %w", err))
-				}
-				return nil
-			}
+		tables := answer.Tables()
+		if len(tables) == 0 || len(tables[0].Rows()) == 0 {
+			return pipe.Permanent(errors.New("the answer has no row"))
 		}
-		return pipe.Permanent(errors.New("the answer has no row"))
+		if text, err = tables[0].Rows()[0].StringByName("DatabaseSchema"); err != nil {
+			return pipe.Permanent(fmt.Errorf("the answer has no column DatabaseSchema: %w", err))
+		}
+		return nil
 	})
 	return []byte(text), err
 }

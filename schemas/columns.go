@@ -93,7 +93,9 @@ func columnList(columns []ColumnType) string {
 	}
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		list[i] = c.Name + " (" + c.Type + ")"
+		if list[i] = c.Name; c.Type != TypeUnknown {
+			list[i] += " (" + c.Type + ")"
+		}
 	}
 	return strings.Join(list, ", ")
 }

@@ -42,6 +42,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	if errors.As(err, new(reportedError)) {
+		return exitFailure
+	}
 	for line := range strings.Lines(strings.TrimRight(err.Error(), "\n")) {
 		fmt.Fprintf(stderr, "kusto2otlp: %s\n", strings.TrimRight(line, "\n"))
 	}
@@ -55,6 +58,12 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
+
+// reportedError is a failure that the command has told of.
+type reportedError struct{}
+
+// Error is not printed.
+func (reportedError) Error() string { return "failed" }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -81,7 +90,7 @@ Try it, without a cluster and without configuration:
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newDemo(), newSandbox(), newStatus(), newWindows(), newDead(), newReplay(), newPreview(), newTest(), newVersion())
+	root.AddCommand(newRun(), newDemo(), newSandbox(), newStatus(), newWindows(), newDead(), newReplay(), newPreview(), newTest(), newValidate(), newSchema(), newVersion())
 	for _, stage := range stageCommands {
 		root.AddCommand(newStage(stage))
 	}

@@ -31,7 +31,7 @@ type evaluator struct {
 
 func newEvaluator(source engine.Source, catalog table.Catalog, parser *kql.Parser) (*evaluator, error) {
 	e := &evaluator{parser: parser, shared: parser != nil, source: source, schemas: map[string]*kql.Schema{}}
-	clusters := clustersOf(catalog)
+	clusters := Clusters(catalog)
 	for _, c := range clusters {
 		s, err := kql.NewSchema(c.Name, clusters...)
 		if err != nil {
@@ -47,8 +47,8 @@ func newEvaluator(source engine.Source, catalog table.Catalog, parser *kql.Parse
 	return e, err
 }
 
-// clustersOf is the catalog as the binder knows it, the home cluster among them.
-func clustersOf(catalog table.Catalog) []kql.Cluster {
+// Clusters is the catalog as the binder knows it, the home cluster among them.
+func Clusters(catalog table.Catalog) []kql.Cluster {
 	clusters := []kql.Cluster{{Name: HomeCluster, Databases: []kql.Database{}}}
 	index := map[string]int{HomeCluster: 0}
 	for _, d := range catalog {

@@ -53,6 +53,8 @@ func Find(names []string) ([]Found, []Problem) {
 			}
 		case err == nil:
 			add(name, false)
+		case !isPattern(name):
+			problems = append(problems, unreadable(name, err).problems...)
 		default:
 			paths, more := expand([]string{name})
 			if len(paths)+len(more) == 0 {

@@ -115,14 +115,18 @@ func (f *File) Schema(cluster string) (*kql.Schema, error) {
 	return kql.NewSchema(home, clusters...)
 }
 
-// ClusterOf is the name of the first cluster with a database of this name, in any case as Kusto
-// has it; empty when there is none.
+// Has says whether the cluster of this name has a database, in any case as Kusto has it.
+func (f *File) Has(cluster, database string) bool {
+	return slices.ContainsFunc(f.Clusters, func(c Cluster) bool {
+		return c.Name == cluster && slices.ContainsFunc(c.Databases, func(d kql.Database) bool { return strings.EqualFold(d.Name, database) })
+	})
+}
+
+// ClusterOf is the name of the first cluster that has a database; empty when there is none.
 func (f *File) ClusterOf(database string) string {
 	for _, c := range f.Clusters {
-		for _, d := range c.Databases {
-			if strings.EqualFold(d.Name, database) {
-				return c.Name
-			}
+		if f.Has(c.Name, database) {
+			return c.Name
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@ package frames
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // The places that Kusto's messages name, and those that Microsoft's parser does: the sandbox answers
@@ -41,6 +42,22 @@ func (e *Error) Place() (line, column int, ok bool) {
 		line, column = number(m[2]), number(m[3])
 	}
 	return line, column, line > 0 && column > 0
+}
+
+// quotedQuery is the query that Kusto repeats at the end of a message.
+var quotedQuery = regexp.MustCompile(` ?\.? Query: '.*$`)
+
+// Unplaced is the message without its first place and without the query, for those who show where it
+// is in their own way.
+func (e *Error) Unplaced() string {
+	text := quotedQuery.ReplaceAllString(e.Message, "")
+	if at := kustoPlace.FindStringIndex(text); at != nil {
+		return strings.TrimSpace(strings.TrimSpace(text[:at[0]]) + text[at[1]:])
+	}
+	if m := parserPlace.FindStringSubmatchIndex(text); m != nil {
+		return text[:m[3]] + text[m[1]:]
+	}
+	return text
 }
 
 // number reads digits that a pattern has found.

@@ -29,3 +29,14 @@ func TestShiftLines(t *testing.T) {
 		})
 	}
 }
+
+func TestUnplaced(t *testing.T) {
+	for message, want := range map[string]string{
+		"Syntax error: SYN0002: A recognition error occurred. [line:position=3:14]. Query: 'T | where'": "Syntax error: SYN0002: A recognition error occurred.",
+		"Semantic error: SEM0100: no column. [line:position=3:14]":                                      "Semantic error: SEM0100: no column.",
+		"Semantic error: 3:9: The name 'x' (KS142); 4:1: Expected: ; (KS005)":                           "Semantic error: The name 'x' (KS142); 4:1: Expected: ; (KS005)",
+		"nothing": "nothing",
+	} {
+		require.Equal(t, want, (&Error{Message: message}).Unplaced())
+	}
+}

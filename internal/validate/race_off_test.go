@@ -1,0 +1,5 @@
+//go:build !race || fastparser
+
+package validate_test
+
+const slowParser = false
