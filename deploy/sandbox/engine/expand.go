@@ -4,14 +4,37 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 	"github.com/kusto2otlp/kusto2otlp/internal/kql"
 )
 
 func init() {
-	register("MvExpandOperator", compileMvExpand, everything)
-	register("MvApplyOperator", compileMvApply, everything)
+	register("MvExpandOperator", compileMvExpand, func(_ *compiler, op *kql.Node, after need) need {
+		d := after.with(op)
+		d.ranges = notMade(op, after.ranges)
+		return d
+	})
+	register("MvApplyOperator", compileMvApply, func(_ *compiler, op *kql.Node, after need) need {
+		return need{ranges: notMade(op, after.ranges)}
+	})
+}
+
+// notMade are the ranges of columns that the operator takes over from each row.
+func notMade(op *kql.Node, ranges []TimeRange) []TimeRange {
+	return through(ranges, func(name string) string {
+		for _, n := range op.List("Expressions") {
+			e := n.Child("Expression")
+			if e.Kind == "SimpleNamedExpression" && e.Child("Name").Name == name || e.Kind == "NameReference" && e.Name == name {
+				return ""
+			}
+		}
+		if sub := op.Child("Subquery"); sub != nil && slices.ContainsFunc(sub.Columns, func(c kql.Column) bool { return c.Name == name && c.Source > op.ID }) {
+			return ""
+		}
+		return name
+	})
 }
 
 // expansion is what mv-expand and mv-apply make of one row: a row for each element of some dynamics, side by side.
@@ -228,24 +251,23 @@ func compileMvExpand(c *compiler, op *kql.Node, in *relation) (*relation, error)
 	if err != nil {
 		return nil, err
 	}
-	// Where each column of the result comes from: an element, the index, or the row.
-	const indexColumn = -1
-	elements, from := make([]bool, len(schema)), make([]int, len(schema))
-	for i, f := range schema {
-		j := x.columns.Index(f.Name)
-		switch {
-		case j >= 0 && x.columns[j].Type == f.Type:
-			elements[i], from[i] = true, j
-		case f.Name == x.index && f.Type == table.Long:
-			elements[i], from[i] = true, indexColumn
-		default:
-			j = in.schema.Index(f.Name)
-			if j < 0 || in.schema[j].Type != f.Type {
-				return nil, c.unsupported(op, fmt.Sprintf("%s with the %v column %q", describe(op), f.Type, f.Name))
-			}
-			from[i] = j
+	var from []origin // side 0: the row, 1: the elements, 2: the index
+	var kept table.Schema
+	for _, f := range schema {
+		place := origin{0, in.schema.Index(f.Name)}
+		if j := x.columns.Index(f.Name); j >= 0 {
+			place = origin{1, j}
+		} else if f.Name == x.index {
+			place = origin{2, 0}
+		} else if place.column < 0 {
+			continue // not needed later
 		}
+		if place.side == 0 && in.schema[place.column].Type != f.Type || place.side == 1 && x.columns[place.column].Type != f.Type {
+			return nil, c.unsupported(op, fmt.Sprintf("%s with the %v column %q", describe(op), f.Type, f.Name))
+		}
+		kept, from = append(kept, f), append(from, place)
 	}
+	schema = kept
 	return &relation{schema: schema, serialized: in.serialized, produce: func(r *run, emit func(*batch) error) error {
 		return in.produce(r, func(b *batch) error {
 			values, err := evaluate(x.values, b)
@@ -262,14 +284,14 @@ func compileMvExpand(c *compiler, op *kql.Node, in *relation) (*relation, error)
 					return err
 				}
 				out := &batch{n: len(sel)}
-				for i, j := range from {
-					switch {
-					case !elements[i]:
-						out.cols = append(out.cols, b.cols[j].Take(sel))
-					case j == indexColumn:
-						out.cols = append(out.cols, index)
+				for _, p := range from {
+					switch p.side {
+					case 0:
+						out.cols = append(out.cols, b.cols[p.column].Take(sel))
+					case 1:
+						out.cols = append(out.cols, columns[p.column])
 					default:
-						out.cols = append(out.cols, columns[j])
+						out.cols = append(out.cols, index)
 					}
 				}
 				sel = sel[:0]

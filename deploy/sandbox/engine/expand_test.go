@@ -62,7 +62,11 @@ func TestMvExpandBatches(t *testing.T) {
 	}
 	w := mustWorld(t, []*table.Table{wide})
 	for _, size := range []int{1, 2, 1000} {
-		out, err := Run(context.Background(), w.analyze(`Wide | mv-expand with_itemindex=n d to typeof(long) | summarize count(), sum(d), sum(n), max(n) by id`), batches{w.tables, size}, Options{Now: now})
+		q := w.analyze(`Wide | mv-expand with_itemindex=n d to typeof(long) | summarize count(), sum(d), sum(n), max(n) by id`)
+		out, err := Run(context.Background(), q, batches{w.tables, size}, Options{Now: now})
+		if err == nil {
+			err = wrongResult(q, out)
+		}
 		if want := "0|9000|9000|40495500|8999\n1|9000|9000|40495500|8999\n2|9000|9000|40495500|8999\n3|9000|9000|40495500|8999\n4|9000|9000|40495500|8999"; err != nil || text(out[0]) != want {
 			t.Fatalf("batches of %d: got %v: %v", size, out, err)
 		}

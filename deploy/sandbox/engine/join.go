@@ -106,6 +106,18 @@ func compileJoin(c *compiler, op, input *kql.Node, d need) (*relation, error) {
 			needs[from.side].columns[sides[from.side][from.column].Name] = true
 		}
 	}
+	// A row outside of a range is dropped later, so it may be dropped before, where each row of the result has its row on that side.
+	for i, f := range all {
+		from := columns[i]
+		if j.keeps(from.side) {
+			needs[from.side].ranges = append(needs[from.side].ranges, through(d.ranges, func(name string) string {
+				if name != f.Name {
+					return ""
+				}
+				return sides[from.side][from.column].Name
+			})...)
+		}
+	}
 	for side, n := range []*kql.Node{input, right} {
 		if j.in[side], err = c.relation(n, needs[side]); err != nil {
 			return nil, err
@@ -125,6 +137,16 @@ func compileJoin(c *compiler, op, input *kql.Node, d need) (*relation, error) {
 		}
 	}
 	return &relation{schema: j.schema, produce: j.produce}, nil
+}
+
+// keeps reports whether dropping rows of a side before the join is dropping the rows of the result that have them.
+// Dropping one where the other side stays makes that appear as one that matches nothing, and where only the first of a key
+// counts, makes another the first.
+func (j *join) keeps(side int) bool {
+	if side == 0 {
+		return !j.right && !j.distinct
+	}
+	return !j.left
 }
 
 func isKey(names [][2]string, right string) bool {

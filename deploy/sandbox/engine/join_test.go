@@ -78,7 +78,7 @@ func TestJoinAgainstLoop(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := out[0].Validate(); err != nil {
+				if err := wrongResult(q, out); err != nil {
 					t.Fatal(err)
 				}
 				got, want := strings.Split(text(out[0]), "\n"), naiveJoin(kind, l, r)

@@ -102,7 +102,11 @@ func TestMaterialize(t *testing.T) {
 	const query = `let m = materialize(ServiceTelemetry | summarize n = count() by ServiceName); let f = () { m | where n > 2 };
 		m | join kind=inner m on ServiceName | union m | union (f()) | extend all = toscalar(m | summarize sum(n)) | summarize count(), max(all)`
 	src := &asked{Tables: w.tables}
-	out, err := Run(context.Background(), w.analyze(query), src, Options{Now: now})
+	q := w.analyze(query)
+	out, err := Run(context.Background(), q, src, Options{Now: now})
+	if err == nil {
+		err = wrongResult(q, out)
+	}
 	if err != nil || text(out[0]) != "10|10" {
 		t.Fatalf("got %v: %v", out, err)
 	}

@@ -14,12 +14,12 @@ func init() {
 	for _, kind := range []string{"ParseOperator", "ParseWhereOperator"} {
 		register(kind, compileParse, func(_ *compiler, op *kql.Node, after need) need {
 			d := after.with(op)
-			d.ranges = nil
-			for _, r := range after.ranges {
-				if parsedField(op, r.Column) == nil {
-					d.ranges = append(d.ranges, r)
+			d.ranges = through(after.ranges, func(name string) string {
+				if parsedField(op, name) != nil {
+					return ""
 				}
-			}
+				return name
+			})
 			return d
 		})
 	}

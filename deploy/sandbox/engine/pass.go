@@ -16,7 +16,15 @@ func init() {
 	combinations["AsOperator"] = compileAs
 	combinations["InvokeOperator"] = compileInvoke
 	combinations["GetSchemaOperator"] = compileGetSchema
-	register("ProjectRenameOperator", compileRename, everything)
+	register("ProjectRenameOperator", compileRename, func(_ *compiler, op *kql.Node, after need) need {
+		from := origins(op.List("Expressions"))
+		return need{ranges: through(after.ranges, func(name string) string {
+			if old := from(name); old != "" {
+				return old
+			}
+			return name // it is no other column's new name, and keeps its own
+		})}
+	})
 }
 
 // compileAs names its rows for what follows, here and in later statements.

@@ -8,7 +8,11 @@ import (
 )
 
 func init() {
-	register("ProjectOperator", compileProject, func(_ *compiler, op *kql.Node, _ need) need { return only(op) })
+	register("ProjectOperator", compileProject, func(_ *compiler, op *kql.Node, after need) need {
+		d := only(op)
+		d.ranges = through(after.ranges, origins(op.List("Expressions")))
+		return d
+	})
 	register("ExtendOperator", compileExtend, func(c *compiler, op *kql.Node, after need) need {
 		d := after.with(op)
 		d.ranges = nil

@@ -72,6 +72,36 @@ func (d need) with(n *kql.Node) need {
 	return out
 }
 
+// through is the ranges of an operator's result as ranges of its input: name gives the input's column that a column of
+// the result is, or "" when it is none.
+func through(ranges []TimeRange, name func(string) string) []TimeRange {
+	var out []TimeRange
+	for _, r := range ranges {
+		if r.Column = name(r.Column); r.Column != "" {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// origins are the columns that expressions take over from the input, by their name in the result.
+func origins(expressions []*kql.Node) func(string) string {
+	from := make(map[string]string)
+	for _, n := range expressions {
+		name, e := "", n
+		if n.Kind == "SimpleNamedExpression" {
+			name, e = n.Child("Name").Name, n.Child("Expression")
+		}
+		if e.Kind == "NameReference" && e.Symbol != nil && e.Symbol.Kind == "Column" {
+			if name == "" {
+				name = e.Name
+			}
+			from[name] = e.Symbol.Name
+		}
+	}
+	return func(name string) string { return from[name] }
+}
+
 // only is what an operator needs that makes its columns anew.
 func only(n *kql.Node) need {
 	if takesAll(n) {
@@ -138,9 +168,6 @@ var combinations = map[string]func(c *compiler, op, input *kql.Node, d need) (*r
 
 // sources are the tabular expressions that begin a pipe.
 var sources = map[string]func(c *compiler, n *kql.Node, d need) (*relation, error){}
-
-// everything is what operators need that look at all columns, or count rows.
-func everything(*compiler, *kql.Node, need) need { return need{} }
 
 // relation compiles a tabular expression.
 func (c *compiler) relation(n *kql.Node, d need) (*relation, error) {

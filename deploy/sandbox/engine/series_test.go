@@ -77,6 +77,9 @@ func TestMakeSeriesAgainstLoop(t *testing.T) {
 			tab.Columns[2].Vec.AppendInt(rng.Int64N(9))
 		}
 		out, err := Run(context.Background(), q, batches{Tables{"local/TelemetryDB/Events": tab}, 7}, Options{Now: now})
+		if err == nil {
+			err = wrongResult(q, out)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

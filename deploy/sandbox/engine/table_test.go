@@ -152,6 +152,20 @@ func TestScanRequests(t *testing.T) {
 		{`union cluster('x').database('TelemetryDB').ErrorEvents, (ServiceTelemetry | where Status == 1) | where Timestamp >= _startTime | summarize count() by ServiceName`,
 			"[Timestamp ServiceName] " + open + "; [Timestamp ServiceName Status] " + open},
 		{`let t = ErrorEvents; t | where Timestamp >= _startTime | count`, "[Timestamp] " + open},
+		{`ErrorEvents | project T = Timestamp, ServiceName | project-rename U = T | parse ServiceName with a | mv-expand d = split(a, "-") | where U >= _startTime | count`, "[Timestamp ServiceName] " + open},
+		{`ErrorEvents | mv-apply d = split(ServiceName, "-") on (summarize n = count()) | where Timestamp >= _startTime | count`, "[Timestamp ClusterName ServiceName SuccessEvent] " + open},
+		{`let f = (A:(Timestamp:datetime), s:datetime) { A | where Timestamp >= s }; ErrorEvents | as E | render table | invoke f(_startTime) | count`, "[Timestamp] " + open},
+		{`let s = toscalar(print _startTime); ErrorEvents | where Timestamp >= s | count`, "[Timestamp] " + open},
+		{`ErrorEvents | mv-expand Timestamp = split(ServiceName, "-") to typeof(datetime) | where Timestamp >= _startTime | count`, "[Timestamp ServiceName]"},
+		// Through a join, to the sides whose rows it does not invent.
+		{`ErrorEvents | join kind=inner (ServiceTelemetry | project Timestamp, ServiceName) on ServiceName | where Timestamp >= _startTime and Timestamp1 < _endTime | count`,
+			"[Timestamp ServiceName] Timestamp 0001-01-01T00:00:00.0000000Z 2025-06-25T10:09:59.9999998Z; [Timestamp ServiceName] " + open},
+		{`ErrorEvents | join kind=leftouter ServiceTelemetry on ServiceName | where Timestamp >= _startTime and Timestamp1 >= _startTime | count`, "[Timestamp ServiceName]; [Timestamp ServiceName] " + open},
+		{`ErrorEvents | join kind=rightouter ServiceTelemetry on ServiceName | where Timestamp >= _startTime and Timestamp1 >= _startTime | count`, "[Timestamp ServiceName] " + open + "; [Timestamp ServiceName]"},
+		{`ErrorEvents | join kind=fullouter ServiceTelemetry on ServiceName | where Timestamp >= _startTime and Timestamp1 >= _startTime | count`, "[Timestamp ServiceName]; [Timestamp ServiceName]"},
+		{`ErrorEvents | join ServiceTelemetry on ServiceName | where Timestamp >= _startTime and Timestamp1 >= _startTime | count`, "[Timestamp ServiceName] " + open + "; [Timestamp ServiceName]"},
+		{`ErrorEvents | join kind=leftanti ServiceTelemetry on ServiceName | where Timestamp >= _startTime | count`, "[ServiceName]; [Timestamp ServiceName] " + open},
+		{`ErrorEvents | lookup ServiceTelemetry on ServiceName | where Timestamp >= _startTime and Timestamp1 >= _startTime | count`, "[Timestamp ServiceName]; [Timestamp ServiceName] " + open},
 		// A union that renames columns asks for everything.
 		{`union (ErrorEvents | project Timestamp, a = 1), (ErrorEvents | project Timestamp = "x", a = 2) | where Timestamp_datetime >= _startTime | count`, "[Timestamp]; [Timestamp]"},
 	} {
@@ -211,6 +225,11 @@ func TestPrunedSource(t *testing.T) {
 		`ServiceTelemetry | extend t = Timestamp | where t > _startTime | where Timestamp < _startTime + 1s | count`,
 		`ServiceTelemetry | order by Timestamp asc | where Timestamp >= _startTime | take 3`,
 		`ServiceTelemetry | take 2500 | where Timestamp >= _startTime | count`,
+		`ServiceTelemetry | join (ServiceTelemetry) on ServiceName, Status | where Timestamp >= _startTime + 2s and Timestamp1 >= _startTime + 1s | summarize count(), min(Timestamp), max(Timestamp1)`,
+		`ErrorEvents | join kind=fullouter (ServiceTelemetry | take 3) on ServiceName | where Timestamp1 >= _startTime or isnull(Timestamp1) | count`,
+		`ErrorEvents | join kind=leftouter (ServiceTelemetry | where Timestamp >= _endTime) on ServiceName | where Timestamp >= _startTime | count`,
+		`ErrorEvents | join kind=rightanti (ServiceTelemetry) on ServiceName | where Timestamp >= _startTime | count`,
+		`ErrorEvents | mv-expand with_itemindex=i d = split(ClusterName, "-") | project t = Timestamp, i | where t >= _startTime | summarize sum(i), count()`,
 	} {
 		q := w.analyze(declared + query)
 		var got []string
@@ -441,6 +460,60 @@ func TestConcurrent(t *testing.T) {
 	for i, g := range got {
 		if g != got[0] || g == "" {
 			t.Fatalf("run %d differs", i)
+		}
+	}
+}
+
+// Plans that keep state in a run: joins, materialized tables, subqueries, constants that are found in the run. 64 runs of
+// each at once, of plans that are shared and of queries that are compiled meanwhile, over a source that uses its memory again.
+func TestConcurrentState(t *testing.T) {
+	w := mustWorld(t, []*table.Table{serviceTelemetry(3000, now)})
+	queries := []string{
+		`ServiceTelemetry | join kind=fullouter (ServiceTelemetry | summarize n = count() by ServiceName, Status | where Status > 200) on ServiceName, Status | summarize count(), sum(n), sum(ResponseTimeMs) by ServiceName1`,
+		`let m = materialize(ServiceTelemetry | summarize n = count() by ServiceName, Status); m | join kind=inner m on Status | union m | summarize sum(n), count() by ServiceName`,
+		`let top1 = toscalar(ServiceTelemetry | summarize max(ResponseTimeMs)); let f = (s:string) { toscalar(ServiceTelemetry | where ServiceName == s | count) }; ServiceTelemetry | where ResponseTimeMs == top1 | extend a = f("api"), p = f("pay") | summarize count(), max(a), max(p)`,
+		`ServiceTelemetry | where ServiceName in ((ServiceTelemetry | where Status == 200 | take 1 | project ServiceName)) | take 500 | extend d = split(Message, "s") | mv-apply d to typeof(string) on (where d != "" | summarize n = count()) | summarize sum(n) by ServiceName`,
+		`ServiceTelemetry | make-series n = count(), avg(ResponseTimeMs) on Status from 200 to 203 step 1 by ServiceName | mv-expand n to typeof(long) | summarize sum(n) by ServiceName`,
+		`ServiceTelemetry | parse Message with "mess" a "ge" | sort by ResponseTimeMs asc, Timestamp asc | extend p = prev(ResponseTimeMs), n = row_number(), c = row_cumsum(Status) | summarize max(n), max(c), sum(p) by a`,
+	}
+	var wg sync.WaitGroup
+	got := make([][]string, len(queries))
+	for i, query := range queries {
+		q := w.analyze(query)
+		shared, err := Compile(q, Options{Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i] = make([]string, 64)
+		for k := range got[i] {
+			wg.Go(func() {
+				p := shared
+				if k%2 == 1 {
+					var err error
+					if p, err = Compile(q, Options{Now: now}); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				out, err := p.Run(context.Background(), batches{w.tables, 700})
+				if err == nil {
+					err = wrongResult(q, out)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got[i][k] = text(out[0])
+			})
+		}
+	}
+	wg.Wait()
+	for i, runs := range got {
+		want := text(w.run(queries[i], nil))
+		for k, g := range runs {
+			if g != want || g == "" {
+				t.Fatalf("%s: run %d\ngot\n%s\nwant\n%s", queries[i], k, g, want)
+			}
 		}
 	}
 }
