@@ -68,7 +68,15 @@ kusto2otlp_dead_letters{metrics_exporter="ns/x.y",stage="transformer"} 0
 	deleteBucket(t, p.JS)
 	require.NoError(t, g.measure(t.Context()))
 	require.Empty(t, g.days)
-	start(t, Config{Pipe: p, Now: func() time.Time { return began }}, nil)
+	f = start(t, Config{Pipe: p, Now: func() time.Time { return began }}, nil)
 	settle(t, p)
 	want(0, 0)
+	f.stop(t)
+	// This time nobody looks before there is another, and the old one had long been written.
+	g.last += 1000
+	deleteBucket(t, p.JS)
+	publish(t, p, newStory("x.y").event(2, schemas.EventPlanned, 3).events)
+	start(t, Config{Pipe: p, Now: func() time.Time { return began }}, nil)
+	settle(t, p)
+	want(1, 0)
 }

@@ -177,6 +177,15 @@ func TestManyDeadLetters(t *testing.T) {
 	for n := range uint64(maxErrors + 2) {
 		s.event(0, schemas.EventFailed, 2, run("a"), because(schemas.Sender, "permanent", "no"), batch(n, 0))
 	}
+	// Those that are told apart arrived, and one of the others was put back.
+	some := &story{name: s.name, length: s.length, events: slices.Clone(s.events)}
+	for n := range uint64(maxErrors) {
+		some.event(0, schemas.EventExported, 3, run("a"), batch(n, 1))
+	}
+	some.event(0, schemas.EventRetrying, 3, run("a"), because(schemas.Sender, "permanent", "put back"), batch(maxErrors+1, 0), letter(2))
+	w, _ := records(t, began, some.events)
+	require.Equal(t, StateFailed, w[0].State)
+
 	for n := range uint64(maxErrors + 2) {
 		s.event(0, schemas.EventRetrying, 3, run("a"), because(schemas.Sender, "permanent", "put back"), batch(n, 0), letter(2))
 	}
@@ -188,7 +197,7 @@ func TestManyDeadLetters(t *testing.T) {
 	for n := range uint64(maxErrors + 2) {
 		s.event(0, schemas.EventExported, 4, run("a"), batch(n, 1))
 	}
-	w, _ := records(t, began, shuffled(s.events, r))
+	w, _ = records(t, began, shuffled(s.events, r))
 	require.Equal(t, StateExported, w[0].State)
 	w, _ = records(t, began, slices.DeleteFunc(s.events, func(e *wire.Event) bool { return e.Batch >= maxErrors && e.Type != string(schemas.EventTransformed) }))
 	require.Equal(t, StateTransformed, w[0].State, "that many are told apart")
