@@ -64,14 +64,14 @@ func TestCommandLine(t *testing.T) {
 			code, out, errs := run(t, args...)
 			require.Zero(t, code)
 			require.Empty(t, errs)
-			for _, command := range []string{"run", "scheduler", "querier", "transformer", "sender", "demo", "sandbox", "version"} {
+			for _, command := range []string{"run", "scheduler", "querier", "transformer", "sender", "demo", "sandbox", "preview", "test", "version"} {
 				require.Contains(t, out, "\n  "+command)
 			}
 		}
 	})
 
 	t.Run("OKHelpOfEach", func(t *testing.T) {
-		for _, command := range []string{"run", "scheduler", "querier", "transformer", "sender", "demo", "sandbox"} {
+		for _, command := range []string{"run", "scheduler", "querier", "transformer", "sender", "demo", "sandbox", "preview", "test"} {
 			code, out, _ := run(t, command, "--help")
 			require.Zero(t, code)
 			require.Contains(t, out, "Examples:\n  kusto2otlp "+command)

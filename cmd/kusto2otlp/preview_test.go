@@ -88,7 +88,7 @@ spec:
 // cannedKusto answers every query with the same rows, and what fault says.
 func cannedKusto(t *testing.T, rows *table.Table, requests *[]*sandbox.Request, fault *sandbox.Fault) string {
 	t.Helper()
-	s, err := sandbox.New(sandbox.Config{Listen: "127.0.0.1:0",
+	s, err := sandbox.New(sandbox.Config{Listen: "127.0.0.1:0", FragmentRows: 20_000,
 		Engine: sandbox.EngineFunc(func(_ context.Context, r *sandbox.Request) (*sandbox.Result, error) {
 			*requests = append(*requests, r)
 			return sandbox.Tables(rows), nil
@@ -276,6 +276,35 @@ $`, out)
 		require.Zero(t, code, errs)
 		require.Contains(t, out, fmt.Sprintf("exporter  \"oout\" is not in %s, did you mean \"out\"?\n", conf))
 	})
+}
+
+// An answer of several row batches is whole, also one that takes back what it said.
+func TestPreviewLarge(t *testing.T) {
+	const n = 30_000
+	rows := table.New("PrimaryResult", table.Schema{{Name: "v", Type: table.Long}, {Name: "L", Type: table.String}, {Name: "t", Type: table.DateTime}}, n)
+	at := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
+	for i := range n {
+		require.NoError(t, rows.AppendRow(int64(i), fmt.Sprint(i%100), at.Add(time.Duration(i)*time.Millisecond)))
+	}
+	var requests []*sandbox.Request
+	fault := &sandbox.Fault{}
+	url := cannedKusto(t, rows, &requests, fault)
+	dir := t.TempDir()
+	conf, file := filepath.Join(dir, "pipeline.yaml"), filepath.Join(dir, "m.yaml")
+	write(t, conf, fmt.Sprintf("kusto: [{name: k, endpoint: %s, databases: [DB], auth: {type: none}}]\nexporters: [{name: out, endpoint: \"http://127.0.0.1:1/v1/metrics\"}]\n", url))
+	write(t, file, previewExporter("a", "5m", "T", ""))
+	args := []string{"preview", "-f", file, "--config", conf, "--start", "2026-05-01T10:00:00Z", "--limit", "0"}
+	for _, *fault = range []sandbox.Fault{{}, {Frames: sandbox.Progressive, Replace: true}} {
+		code, out, errs := run(t, append(args, "--max-rows", fmt.Sprint(n))...)
+		require.Zero(t, code, errs)
+		require.Contains(t, out, "… and 30000 more\n")
+		require.Contains(t, out, "rows      30000\n")
+		require.Regexp(t, `points    30000, of 100 series, in \d requests, `, out)
+		require.Contains(t, out, "rejected  none\n")
+	}
+	code, _, errs := run(t, append(args, "--max-rows", fmt.Sprint(n-1))...)
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, errs, "the answer has more than 29999 rows (--max-rows)\n")
 }
 
 // What is previewed is what the pipeline sends, to the last bit.

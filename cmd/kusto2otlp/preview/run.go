@@ -53,15 +53,18 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var batches [][]byte
-	var rows int64
+	var batches []frames.Batch
 	// Who looks at Kusto's log of queries can tell it from the pipeline's.
 	id := "preview;" + schemas.WindowID{Namespace: m.Namespace, Name: m.Name, Window: cfg.Window}.String()
 	q := querier.WindowQuery(id, cfg.Window, &m.Spec, func(b frames.Batch) error {
-		if rows += int64(b.Rows); cfg.MaxRows > 0 && rows > cfg.MaxRows {
+		batches = append(batches[:b.Number], b)
+		rows := int64(0)
+		for _, b := range batches {
+			rows += int64(b.Rows)
+		}
+		if cfg.MaxRows > 0 && rows > cfg.MaxRows {
 			return pipe.Permanent(fmt.Errorf("the answer has more than %d rows (--max-rows)", cfg.MaxRows))
 		}
-		batches = append(batches[:b.Number], b.Data)
 		return nil
 	})
 	r := &Result{}
@@ -81,7 +84,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	began = time.Now()
 	result, err := t.Window(transformer.Window{
 		Spec: &m.Spec, Start: cfg.Window.Start, Batches: answer.Batches, Rows: uint64(answer.Rows),
-		Batch: func(n int) ([]byte, error) { return batches[n], nil },
+		Batch: func(n int) ([]byte, error) { return batches[n].Data, nil },
 	}, func(b transformer.Batch) error {
 		r.Bytes += int64(len(b.Data))
 		req := new(colmetrics.ExportMetricsServiceRequest)
