@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -159,7 +157,13 @@ func (f *previewFlags) check(name string) (start, end time.Time, err error) {
 
 // chooseDocument returns the MetricsExporter that is named, or the only one there is.
 func chooseDocument(path, name string) (resource.Document, error) {
-	documents, problems := resource.Load(resourcePaths(path), resource.Context{})
+	found, problems := resource.Find([]string{path})
+	paths := make([]string, len(found))
+	for i, f := range found {
+		paths[i] = f.Path
+	}
+	documents, more := resource.Load(paths, resource.Context{})
+	problems = append(problems, more...)
 	var names []string
 	for _, d := range documents {
 		if d.Key() == name || name == "" && len(documents) == 1 && len(problems) == 0 {
@@ -321,17 +325,4 @@ func terminalWidth(out io.Writer) int {
 		return 0
 	}
 	return width
-}
-
-// resourcePaths are the patterns for what -f names: a file, a pattern, or a directory
-// with everything in it that may be a resource.
-func resourcePaths(path string) []string {
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return []string{path}
-	}
-	var globs []string
-	for _, extension := range []string{"yaml", "yml", "json"} {
-		globs = append(globs, filepath.Join(path, "*."+extension))
-	}
-	return globs
 }

@@ -58,7 +58,7 @@ func TestPreviewCommandLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"-f", filepath.Join(dir, "none.yaml")}, filepath.Join(dir, "none.yaml") + ": does not exist\n"},
-		{[]string{"-f", filepath.Join(dir, "*.yml")}, filepath.Join(dir, "*.yml") + " has no MetricsExporter\n"},
+		{[]string{"-f", filepath.Join(dir, "*.yml")}, filepath.Join(dir, "*.yml") + ": matches no file\n"},
 		{[]string{"-f", dir, "test/c"}, dir + " has no MetricsExporter test/c; it has test/a, test/b\n"},
 		{[]string{"-f", two, "test/a", "--config", filepath.Join(dir, "no.yaml")}, "read configuration: open " + filepath.Join(dir, "no.yaml") + ": no such file or directory\n"},
 	} {

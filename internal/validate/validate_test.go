@@ -222,6 +222,7 @@ func TestFiles(t *testing.T) {
 	write("sub/b.yaml", minimal("a", summarize))
 	write("sub/pod.yaml", "kind: Pod\napiVersion: v1\n---\nkind: MetricExporter\n")
 	write("values.yaml", "image: x\n")
+	write("a.test.yaml", "apiVersion: adx-mon.azure.com/v1\nkind: MetricsTest\ntests: []\n") // which is for another command
 	run := func(names ...string) (*validate.Report, string) {
 		r, err := validate.Run(t.Context(), validate.Config{Parser: mustParser(t), Engines: 2}, names)
 		require.NoError(t, err)
@@ -236,7 +237,7 @@ func TestFiles(t *testing.T) {
 		require.Equal(t, `sub/b.yaml:3:18: metadata.name: "default/a" is already declared at a.yaml:1
 sub/pod.yaml:4:1: apiVersion: is needed, and must be "adx-mon.azure.com/v1"
 sub/pod.yaml:4:7: kind: must be "MetricsExporter", got "MetricExporter"`, got)
-		require.Equal(t, "4 files, 3 errors, 0 warnings (2 documents of other kinds passed over)", r.Summary())
+		require.Equal(t, "5 files, 3 errors, 0 warnings (2 documents of other kinds passed over)", r.Summary())
 		require.Equal(t, "default/a", r.Findings[0].MetricsExporter)
 		require.Empty(t, r.Findings[1].MetricsExporter)
 	})
