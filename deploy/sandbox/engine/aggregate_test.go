@@ -60,6 +60,7 @@ func TestMoreAggregates(t *testing.T) {
 		{bags + `| summarize make_dictionary(j)`, `{"x":1,"y":2,"z":"q"}`},
 		// Percentiles: the nearest rank, exactly. Kusto docs: percentiles, "Nearest-rank percentile".
 		{`range x from 1 to 100 step 1 | summarize percentile(x, 0), percentile(x, 7), percentile(x, 7.5), percentile(x, 100), toint(percentile(x, 50)) + 1`, "1|7|8|100|51"},
+		{`range x from 1 to 1000 step 1 | summarize percentile(x, 16.1)`, "161"}, // 16.1 * 1000 / 100 is a little above in a double
 		{`range x from 1 to 5 step 1 | summarize percentiles(x, 0, 20, 20.1, 50, 99.9)`, "1|1|2|3|5"},
 		{`range x from 1 to 5 step 1 | summarize percentiles_array(x, 5, 95), percentiles_array(x, dynamic([5, 50.5])), percentile(x * 1.5, 50), percentile(1s * x, 50)`, "[1,5]|[1,3]|4.5|00:00:03"},
 		{some + `| summarize percentile(x, 50), percentiles(x, 1, 90) by k`, "a|3|1|3\nb|7|7|7"},
