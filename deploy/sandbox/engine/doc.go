@@ -9,9 +9,13 @@
 // is also where everything that the sandbox does not support is refused by name, so that no row is
 // ever read for a query that cannot be answered faithfully. Nothing is approximated.
 //
+// The values of toscalar and of `in (table)` are constants of a query, and what is said of constants (a number of rows to
+// take, the time range to read) holds for them too. They need rows, though. Such a query is compiled twice: at first with
+// stand-ins, to refuse it if need be, and again in each run, where a value is computed when its expression is met.
+//
 // Batches are pushed from the source through the stages. Only stages that must remember rows do
-// (summarize keeps its groups, sort and take what they return), so memory follows the answer and not
-// the table. A scan ends early when the query has what it needs or its context is done.
+// (summarize keeps its groups, sort and take what they return, join its right side, materialize and functions of neighbouring
+// rows all they are given), so memory follows the answer and not the table. A scan ends early when the query has what it needs or its context is done.
 //
 // Failures: [*UnsupportedError] for KQL the sandbox does not evaluate; a [*ValueError] for a
 // parameter that is missing or does not fit its type, or a value that a function refuses; the source's own

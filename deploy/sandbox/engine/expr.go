@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,9 @@ type expr struct {
 	typ   table.Type
 	konst *table.Vector // one row, when the value does not depend on the row
 	eval  func(b *batch) (operand, error)
+
+	// pending says that konst only stands for the value, which a run will find: nothing may be made of it.
+	pending bool
 
 	// unfolded, in tests only, has a constant evaluated as a vector of as many rows as the batch.
 	unfolded bool
@@ -107,10 +111,14 @@ func columnExpr(i int, t table.Type) *expr {
 
 // apply is the expression k(args): computed now when no argument depends on the row.
 func apply(t table.Type, k kernel, args []*expr) (*expr, error) {
-	folds, unfolded := true, false
+	folds, unfolded, pending := true, false, false
 	for _, a := range args {
 		folds = folds && a.konst != nil
 		unfolded = unfolded || a.unfolded
+		pending = pending || a.pending
+	}
+	if folds && pending {
+		return standIn(t), nil
 	}
 	e := &expr{typ: t, eval: func(b *batch) (operand, error) {
 		in := make([]operand, len(args))
@@ -297,7 +305,12 @@ func (c *compiler) bind(cl *call, b binder, nodes []*kql.Node) (*expr, error) {
 	if cl.args, err = c.arguments(nodes); err != nil {
 		return nil, err
 	}
+	pending := slices.ContainsFunc(cl.args, func(e *expr) bool { return e.pending })
 	k, err := b(cl)
+	if err != nil && pending {
+		// What stands for a value may be none that the function takes. The run will tell, with the value.
+		k, err = func(_ []operand, n int) (*table.Vector, error) { return nulls(cl.typ, n), nil }, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func (c *compiler) joinKey(op *kql.Node, j *join, pair [2]string) error {
 		if err != nil {
 			return err
 		}
-		if !ok || t == table.Dynamic || t == table.Decimal {
+		if !ok || t == table.Dynamic {
 			return c.unsupported(op, fmt.Sprintf("%s on a %v and a %v", describe(op), es[0].typ, es[1].typ))
 		}
 		j.keys[side] = append(j.keys[side], e)

@@ -43,6 +43,7 @@ func TestJoin(t *testing.T) {
 		{`datatable(a:long, b:string)[1, "x", 1, "y", 2, "x"] | join kind=inner (datatable(a2:int, c:string, d:long)[1, "x", 10, 2, "y", 20, 3, "x", 30]) on $left.a == $right.a2, $left.b == $right.c`, "1|x|1|x|10"},
 		{`datatable(a:int)[1, 2, int(null)] | join kind=inner (datatable(b:long)[1, 4294967298]) on $left.a == $right.b`, "1|1"},
 		{`datatable(a:datetime, b:bool, g:guid)[datetime(2025-01-01), true, guid(74be27de-1e4e-49d9-b579-fe0b05d3642c)] | join (datatable(a:datetime, b:bool, g:guid)[datetime(2025-01-01), true, guid(74BE27DE-1e4e-49d9-b579-fe0b05d3642c), datetime(2025-01-01), false, guid(74BE27DE-1e4e-49d9-b579-fe0b05d3642c)]) on a, b, g | count`, "1"},
+		{`datatable(m:decimal)[decimal(1.50), decimal(null), decimal(2)] | join kind=inner (datatable(m:decimal, x:long)[decimal(1.5), 1, decimal(null), 2]) on m`, "1.50|1.5|1"},
 		// Column names that collide.
 		{`print a = 1, a1 = 2 | join kind=inner (print a = 1, b = 3) on a`, "1|2|1|3"},
 		{`print a = 1, b = 2 | join kind=inner (print a = 1, b = 3) on a | project b, b1`, "2|3"},

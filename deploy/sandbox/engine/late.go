@@ -22,8 +22,24 @@ type state struct {
 	calls  int   // of functions that the text declares
 }
 
-// toScalar is the first column of the first row of a table, null when there is none, as a constant. Before a run it
-// is the zero value of its type: enough to find out whether the query can be evaluated.
+// standIn stands for a constant of which only the type is known.
+func standIn(t table.Type) *expr {
+	v := zeros(t, 1)
+	switch t {
+	case table.Dynamic:
+		v.Strings[0] = "[]"
+	case table.Decimal:
+		v.Strings[0] = "0"
+	case table.GUID:
+		v.Strings[0] = "00000000-0000-0000-0000-000000000000"
+	}
+	e := konst(v)
+	e.pending = true
+	return e
+}
+
+// toScalar is the first column of the first row of a table, null when there is none, as a constant. Before a run something
+// stands in for it, to find out whether the query can be evaluated.
 func (c *compiler) toScalar(n *kql.Node) (*expr, error) {
 	e := n.Child("Expression")
 	if e.Type != "table" {
@@ -48,7 +64,7 @@ func (c *compiler) toScalar(n *kql.Node) (*expr, error) {
 	c.state.late = true
 	r := c.state.run
 	if r == nil {
-		return konst(zeros(t, 1)), nil
+		return standIn(t), nil
 	}
 	key := use{n, c.env}
 	v, ok := r.scalars[key]
@@ -153,7 +169,7 @@ func (c *compiler) among(n, of *kql.Node) (*expr, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	if !ok1 || !ok2 || t == table.Dynamic || t == table.Decimal {
+	if !ok1 || !ok2 || t == table.Dynamic {
 		return nil, c.unsupported(n, what+" with a table of "+rel.schema[column].Type.String())
 	}
 	c.state.late = true
@@ -193,6 +209,9 @@ func (c *compiler) among(n, of *kql.Node) (*expr, error) {
 		}
 		return out, nil
 	}
+	if x.konst != nil && c.state.run == nil {
+		return standIn(table.Bool), nil
+	}
 	return apply(table.Bool, k, []*expr{x})
 }
 
@@ -222,8 +241,11 @@ func (s *keySet) key(columns []operand, i int) (_ []byte, ok bool) {
 			s.buf = appendBits(s.buf, realKey(o.Reals[j]))
 		default:
 			text := o.Strings[j]
-			if s.fold {
+			switch {
+			case s.fold:
 				text = strings.Map(foldRune, text)
+			case o.Type == table.Decimal:
+				text = decimalKey(text)
 			}
 			s.buf = append(appendBits(s.buf, uint64(len(text))), text...)
 		}

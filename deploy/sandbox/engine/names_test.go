@@ -64,14 +64,28 @@ func TestToScalar(t *testing.T) {
 		{`datatable(x:long)[1, 2, long(null)] | where x in (datatable(y:real)[1.0, real(nan), real(null)])`, "1"},
 		{`datatable(x:long)[1, 2, long(null)] | where x !in (datatable(y:long)[1, long(null)])`, "2\nnull"},
 		{`datatable(x:real)[real(nan), 0.0] | where x in (datatable(y:real)[real(nan), -0.0])`, "0.0"},
+		{`datatable(x:decimal)[decimal(1.50), decimal(null), decimal(2)] | where x in (datatable(y:decimal)[decimal(1.5), decimal(null)])`, "1.50"},
 		{`datatable(x:string)["", "a"] | where x in (datatable(y:string)["", "b"])`, ""},
 		{`datatable(x:string)["ǅ", "K"] | where x in~ (datatable(y:string)["ǆ", "K"]) | count`, "2"},
+		// What stands for a value before it is known is not what the functions see.
+		{`let s = toscalar(print "b"); print indexof("abc", s), s == "b", iff(s == "b", 1 / toscalar(print 2.0), 0.0)`, "1|true|0.5"},
+		{`print extract(toscalar(print "(b)c"), 1, "abc")`, "b"},
+		{`let l = toscalar(datatable(s:string)["a", "b"] | summarize make_list(s)); datatable(s:string)["a", "c"] | where s in (l) or s has_any (l) | extend d = array_length(l), e = l[1]`, `a|2|"b"`},
+		{`let p = toscalar(print 50); range x from 1 to 9 step 1 | summarize percentile(x, p)`, "5"},
+		{`print iff(1 in (range x from 1 to 3 step 1), "in", "out"), substring("abc", toscalar(print 1))`, "in|bc"},
 		{`let lim = 3; range x from 1 to 10 step 1 | where x in (range y from 1 to lim step 1) | summarize sum(x)`, "6"},
 	})
 	t.Run("ErrRowDependent", func(t *testing.T) {
 		q := w.analyze(`let f = (v:long) { toscalar(range x from 1 to 3 step 1 | where x == v | count) }; ServiceTelemetry | extend y = f(Status)`)
 		_, err := Compile(q, Options{Now: now})
 		if want := `the argument "v" depends on the row and cannot be used in a subquery`; err == nil || err.Error() != want {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("ErrValue", func(t *testing.T) {
+		// An unsupported value is refused once it is known.
+		_, err := Run(context.Background(), w.analyze(`print replace_regex("a", "a", toscalar(print @"\1"))`), w.tables, Options{Now: now})
+		if want := `1:7: function "replace_regex" with the rewrite pattern "\\1" is not supported by the sandbox`; err == nil || err.Error() != want {
 			t.Errorf("got %v", err)
 		}
 	})
