@@ -46,9 +46,12 @@ func TestUsage(t *testing.T) {
 			_, r, err := decodeQuery(t, informed(tt.rows), frames.Query{Columns: []string{"c0"}, Usage: true})
 			require.NoError(t, err)
 			require.Equal(t, frames.Result{Rows: 1, Batches: 1, Usage: tt.want}, r)
-			// A second answer of the same decoder does not have the first one's.
-			_, r, err = decodeQuery(t, informed(tt.rows), frames.Query{Columns: []string{"c0"}})
-			require.NoError(t, err)
+			// Whoever does not ask has none, nor a second answer of a decoder the first one's.
+			d := frames.NewDecoder()
+			for _, asks := range []bool{true, false} {
+				r, err = d.Decode(strings.NewReader(informed(tt.rows)), frames.Query{Columns: []string{"c0"}, Usage: asks, Take: func(frames.Batch) error { return nil }})
+				require.NoError(t, err)
+			}
 			require.Nil(t, r.Usage)
 		})
 	}

@@ -112,6 +112,33 @@ tests:
 		}
 	})
 
+	t.Run("OKTypes", func(t *testing.T) {
+		// Every type, as a person writes it in YAML.
+		all := strings.Replace(named("x"), named("x")[strings.Index(named("x"), "    | summ"):], "  transform: {defaultMetricName: m, valueColumn: r, timestampColumn: Timestamp, labelColumns: [b, i, l, d, ts, g, s, dy]}\n", 1)
+		f := mustLoad(t, head+`
+tests:
+- name: a
+  window: {start: 2026-05-01T10:00:00Z}
+  tables:
+    T:
+      columns: [Timestamp:datetime, r:real, b:bool, i:int, l:long, d:decimal, ts:timespan, g:guid, s:string, dy:dynamic]
+      rows:
+        - [2026-05-01T10:00:00Z, 0.5, true, 2147483647, 9223372036854775807, 0.1, 1.02:03:04.5, 74BE27DE-1e4e-49d9-b579-fe0b331d3642, x, {a: [1, 2.5, null]}]
+        - ["2026-05-01T10:00:01.0000001Z", 5, false, -1, 0, "12345678901234567890.1234", "00:00:01", null, "7", text]
+        - [2026-05-01 10:00:02, NaN, null, null, null, null, null, null, null, null]
+        - [2026-05-01T10:00:03Z, -Infinity, null, null, null, null, null, null, null, null]
+        - [2026-05-01T10:00:04Z, null, null, null, null, null, null, null, null, null]
+        - [null, 1, null, null, null, null, null, null, null, null]
+  expect:
+    points:
+    - {name: m, labels: {b: "true", i: "2147483647", l: "9223372036854775807", d: "0.1", ts: "1.02:03:04.5000000", g: 74be27de-1e4e-49d9-b579-fe0b331d3642, s: x, dy: '{"a":[1,2.5,null]}'}, time: 2026-05-01T10:00:00Z, value: 0.5}
+    - {name: m, labels: {b: "false", i: "-1", l: "0", d: "12345678901234567890.1234", ts: "00:00:01", s: "7", dy: text}, time: 2026-05-01T10:00:01.0000001Z, value: 5}
+    rejected: {not_finite: 2, null_value: 1}
+`, map[string]string{"x.yaml": all})
+		o := runAll(t, f)[0]
+		require.Empty(t, o.Lines())
+	})
+
 	t.Run("OKParameters", func(t *testing.T) {
 		// Labels, the window and now() are what the query sees.
 		body := strings.Replace(named("x"), `    T
@@ -146,6 +173,7 @@ tests:
 	t.Run("ErrTables", func(t *testing.T) {
 		for _, tt := range []struct{ table, want string }{
 			{"{columns: [a:int, b:what], rows: []}", `4:74: tests[0].tables.T.columns: column "b": column type must be a kusto scalar type, got "what"`},
+			{"{columns: [a:decimal], rows: [[0.123456789012345], [1234567890123456789.5]]}", `4:115: tests[0].tables.T.rows[1]: column "a": a decimal of more than 15 digits must be in quotes, or YAML reads another number`},
 			{"{columns: [a:int, b:string], rows: [[1, x], [2]]}", `4:108: tests[0].tables.T.rows[1]: must have a value for each of the 2 columns, has 1`},
 			{"{columns: [a:int, b:string], rows: [[1, x], [2, 3], [4, null]]}", `4:108: tests[0].tables.T.rows[1]: column "b": 3 is no string`},
 			{`{csv: "a:int\nx\n"}`, `4:70: tests[0].tables.T.csv: line 2: `},
@@ -273,6 +301,15 @@ func TestUpdate(t *testing.T) {
 		require.Equal(t, 1, n)
 		require.Contains(t, read(f), "\n  expect:\n    error: 'query database \"DB\" on cluster \"test\": HTTP 400 Bad Request:")
 		require.True(t, strings.HasSuffix(read(f), "\n  expect: {}\n"))
+	})
+
+	t.Run("OKNoError", func(t *testing.T) {
+		// An error that does not come any more gives way to the points.
+		f := mustLoad(t, head+"tests:\n- name: a"+rows+"  expect:\n    # why\n    error: boom\n", nil)
+		n, err := f.Update(runAll(t, f))
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.True(t, strings.HasSuffix(read(f), "  expect:\n    points:\n"+three), read(f))
 	})
 
 	t.Run("ErrBraces", func(t *testing.T) {

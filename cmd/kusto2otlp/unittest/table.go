@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/files"
@@ -87,6 +89,9 @@ func (f *File) read(name string, t schemas.MetricsTestTable) (*table.Table, erro
 		}
 		object := map[string]any{}
 		for j, v := range row {
+			if f, ok := v.(float64); ok && schema[j].Type == table.Decimal && digits(f) > exactDigits {
+				return nil, &rowError{i, fmt.Errorf("column %q: a decimal of more than %d digits must be in quotes, or YAML reads another number", schema[j].Name, exactDigits)}
+			}
 			object[schema[j].Name] = v
 		}
 		line, err := json.Marshal(object)
@@ -96,6 +101,15 @@ func (f *File) read(name string, t schemas.MetricsTestTable) (*table.Table, erro
 		text.Write(append(line, '\n'))
 	}
 	return files.NDJSON(strings.NewReader(text.String()), "rows", name, schema)
+}
+
+// exactDigits is how many digits of a number a float64 keeps, whichever they are.
+const exactDigits = 15
+
+// digits returns how many digits a number needs.
+func digits(f float64) int {
+	mantissa, _, _ := strings.Cut(strconv.FormatFloat(math.Abs(f), 'e', -1, 64), "e")
+	return len(strings.ReplaceAll(mantissa, ".", ""))
 }
 
 func (f *File) readFile(name, path string, schema table.Schema) (*table.Table, error) {
