@@ -52,7 +52,7 @@ func TestFind(t *testing.T) {
 func TestInspect(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f.yaml")
-	write(t, dir, "f.yaml", minimal("a")+"---\n"+minimal("B")+"  typo: 1\n---\nkind: List\nx: 1\n---\na: [\n")
+	write(t, dir, "f.yaml", minimal("a")+"---\n"+minimal("B")+"  typo: 1\n---\nkind: List\nx: 1\n---\na: [\n---\napiVersion: adx-mon.azure.com/v1\nkind: MetricsTest\n")
 	drafts, problems := resource.Inspect(path, resource.Context{Exporters: []string{"other"}})
 	require.Equal(t, path+":25:1: document 4: is not valid YAML: did not find expected node content", messages(problems))
 	require.Len(t, drafts, 3)
