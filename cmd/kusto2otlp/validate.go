@@ -65,6 +65,8 @@ Exit status: 0 when there are no errors (there may be warnings), 1 when there ar
 		switch {
 		case len(f.files) == 0 && f.config == "":
 			return usageError{errors.New("-f or --config is needed")}
+		case slices.Contains(f.files, ""):
+			return usageError{errors.New("-f must not be empty")}
 		case f.online && f.config == "":
 			return usageError{errors.New("--online needs --config")}
 		case !slices.Contains(validateOutputs, f.output):

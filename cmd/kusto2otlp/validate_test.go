@@ -87,6 +87,7 @@ exporters: [{name: e, endpoint: "http://localhost:4318/v1/metrics"}]
 		want string
 	}{
 		"ErrNothing": {nil, 2, "-f or --config is needed"},
+		"ErrEmpty":   {[]string{"-f", ""}, 2, "-f must not be empty"},
 		"ErrOnline":  {[]string{"-f", dir, "--online"}, 2, "--online needs --config"},
 		"ErrOutput":  {[]string{"-f", dir, "-o", "xml"}, 2, `-o must be text, json, sarif or github, got "xml"`},
 		"ErrFlag":    {[]string{"--strict"}, 2, "unknown flag: --strict"},

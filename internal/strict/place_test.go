@@ -47,6 +47,7 @@ func TestPositionIn(t *testing.T) {
 		"OKTab":            {"name: |\n  T\n  \t| where\tX\n", "X", "3:12"},
 		"OKWide":           {"name: |\n  é𝄞 | where '日本' X\n", "X", "2:19"},
 		"OKCRLF":           {"size: 1\r\nname: |\r\n  T\r\n  | X\r\n", "X", "4:5"},
+		"OKCR":             {"size: 1\rname: |\r  T\r  | X\r", "X", "4:5"},
 		"OKSecondDocument": {"size: 1\n---\nsize: 1\nname: |\n  X", "X", "5:3"},
 		"OKByteOrderMark":  {"\ufeffname: X", "X", "1:7"},
 		"OKEnd":            {"name: |\n  T\n  | where\n\nsize: 1\n", "", "3:10"},

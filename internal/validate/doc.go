@@ -7,5 +7,6 @@
 // that it is about, also within a query.
 //
 // Nothing here writes anything or, but for [Config.Asker], connects to anything. What fails, beside
-// findings, is the parser itself: then there is no answer, as half of one would look like a good one.
+// findings, is the whole: a parser that cannot be started, or a caller who has had enough. Half an
+// answer would look like a good one.
 package validate

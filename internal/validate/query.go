@@ -27,8 +27,9 @@ const (
 // transform. An error is the parser's own.
 func (d *document) query(ctx context.Context, schema *kql.Schema) error {
 	body := d.draft.MetricsExporter.Spec.Body
-	if len(d.draft.Foreign) > 0 || strings.TrimSpace(body) == "" || !d.draft.Decoded(bodyField) {
-		return nil // there is none, which has been reported
+	wrong := slices.ContainsFunc(d.findings, func(f Finding) bool { return f.Field == bodyField })
+	if len(d.draft.Foreign) > 0 || strings.TrimSpace(body) == "" || wrong || !d.draft.Decoded(bodyField) {
+		return nil // there is none, or too much of it, which has been reported
 	}
 	q := &query{document: d, schema: schema, body: body}
 	return q.check(ctx)
@@ -58,8 +59,12 @@ func (q *query) check(ctx context.Context) error {
 			q.parameters[config.LabelParameter(label)] = true
 		}
 	}
-	if err := q.analyze(ctx); err != nil {
+	if err := q.analyze(ctx); ctx.Err() != nil || errors.Is(err, kql.ErrClosed) {
 		return err
+	} else if err != nil {
+		// One query is too much for the parser; the others need not be.
+		q.report(ruleSyntax, Error, bodyField, "cannot be parsed: %s", err)
+		return nil
 	}
 	syntax := q.diagnostics()
 	q.window(syntax)
@@ -124,7 +129,7 @@ func (q *query) analyze(ctx context.Context) error {
 		q.prefix = len(prefix)
 		var err error
 		if q.analysis, err = q.cfg.Parser.Check(ctx, q.schema, q.name, prefix+q.body); err != nil {
-			return fmt.Errorf("%s: %w", q.draft.Source.File, err)
+			return err
 		}
 		more := false
 		for _, d := range q.analysis.Diagnostics {
