@@ -292,7 +292,7 @@ func TestClockSteps(t *testing.T) {
 		s.clock.step(instant("2025-06-25T10:01:30Z"))
 		other.step(instant("2025-06-25T10:01:30Z"))
 		r.settle()
-		require.Len(t, s.logs("the time is confirmed"), 1)
+		require.Len(t, s.logs("the time is confirmed, windows are issued again"), 1)
 		s.requireOnce("a", instant("2025-06-25T09:59:00Z"), instant("2025-06-25T10:01:00Z"))
 		require.Empty(t, s.events(schemas.EventSkipped, "a"))
 	})

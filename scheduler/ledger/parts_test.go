@@ -23,7 +23,7 @@ func TestReplayedManyTimes(t *testing.T) {
 	p := pipetest.MustOpen(t)
 	s := newStory("x")
 	s.length = time.Second
-	const first, windows, replays = 120, 600, 30 // one chunk
+	const first, windows, replays = 120, 600, maxReplays + 4 // one chunk
 	for n := range windows {
 		s.export(first + n)
 	}
@@ -54,7 +54,7 @@ func TestReplayedManyTimes(t *testing.T) {
 	var g, reading errgroup.Group
 	ctx, stop := context.WithCancel(t.Context())
 	batches := make(chan []*wire.Event)
-	for range 3 {
+	for range 2 {
 		f, err := New(Config{Pipe: p, Logger: pipetest.Logger(t)})
 		require.NoError(t, err)
 		g.Go(func() error {
@@ -73,14 +73,14 @@ func TestReplayedManyTimes(t *testing.T) {
 		})
 	}
 	reading.Go(func() error {
-		for ctx.Err() == nil {
+		for n := 0; ctx.Err() == nil && n < 50; n++ {
 			if _, _, err := b.get(t.Context(), chunkOf(s.events[0]).key(), new(wire.LedgerChunk)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	for events := range slices.Chunk(s.events, 4*batchEvents) {
+	for events := range slices.Chunk(s.events, 8*batchEvents) {
 		batches <- events
 	}
 	close(batches)
