@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,14 +29,14 @@ import (
 // counts are what was done to the pipeline.
 type counts struct {
 	stageKills, nodeKills, freezes, nodeFreezes, cuts, slow, lostAcks, refused, kustoFaults, outages,
-	steps, replays, retries atomic.Int64
+	steps, replays, retries, fullDisks atomic.Int64
 }
 
 func (c *counts) String() string {
-	return fmt.Sprintf("%d kills of stages and %d of nodes, %d stages and %d nodes frozen, %d connections cut, %d refused, %d slow, %d with acks lost, %d kusto faults, %d endpoint outages, %d clock steps, %d replays, dead letters retried %d times",
+	return fmt.Sprintf("%d kills of stages and %d of nodes, %d stages and %d nodes frozen, %d connections cut, %d refused, %d slow, %d with acks lost, %d kusto faults, %d endpoint outages, %d clock steps, %d replays, dead letters retried %d times, %d full disks",
 		c.stageKills.Load(), c.nodeKills.Load(), c.freezes.Load(), c.nodeFreezes.Load(), c.cuts.Load(), c.refused.Load(),
 		c.slow.Load(), c.lostAcks.Load(), c.kustoFaults.Load(), c.outages.Load(),
-		c.steps.Load(), c.replays.Load(), c.retries.Load())
+		c.steps.Load(), c.replays.Load(), c.retries.Load(), c.fullDisks.Load())
 }
 
 // between returns a random duration.
@@ -90,6 +92,23 @@ type proxies struct {
 type line struct {
 	mu sync.Mutex
 	*toxiproxy.Proxy
+	server *toxiproxy.ApiServer
+}
+
+// anew ends the proxy with all its connections, and what waits in them, and starts
+// another in its place. To take a toxic out of a proxy can wait for ever for a
+// connection that is gone.
+func (l *line) anew() error {
+	l.Stop()
+	for attempt := 1; ; attempt++ {
+		l.Proxy = toxiproxy.NewProxy(l.server, l.Name, l.Listen, l.Upstream)
+		err := l.Start()
+		// A process that is being started holds the listener until it is another program.
+		if !errors.Is(err, syscall.EADDRINUSE) || attempt == 100 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func newProxies(tb testing.TB, ports *ports) *proxies {
@@ -104,7 +123,7 @@ func newProxies(tb testing.TB, ports *ports) *proxies {
 }
 
 func (p *proxies) to(name, upstream string) *line {
-	l := &line{Proxy: toxiproxy.NewProxy(p.server, name, p.ports.addr(p.tb), upstream)}
+	l := &line{Proxy: toxiproxy.NewProxy(p.server, name, p.ports.addr(p.tb), upstream), server: p.server}
 	require.NoError(p.tb, l.Start())
 	p.all = append(p.all, l)
 	return l
@@ -139,29 +158,25 @@ func (c *counts) spoil(ctx context.Context, r *rand.Rand, lines []*line, longest
 		toxic = fmt.Sprintf(`{"name":"bad","type":"limit_data","stream":%q,"attributes":{"bytes":%d}}`, stream, 1+r.IntN(200_000))
 	}
 	for _, l := range lines {
-		if toxic != "" {
-			if _, err := l.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-				return err
-			}
-		} else {
+		var err error
+		switch {
+		case toxic != "":
+			_, err = l.Toxics.AddToxicJson(strings.NewReader(toxic))
+		case refuse:
 			l.Stop()
-			if !refuse {
-				if err := l.Start(); err != nil {
-					return err
-				}
-			}
+		default:
+			err = l.anew()
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if longest > 0 {
 		pause(ctx, between(r, longest/20, longest))
 	}
 	for _, l := range lines {
-		if toxic != "" {
-			l.Stop() // what waits in the toxic is gone with its connections
-			l.Toxics.ResetToxics(context.Background())
-		}
 		if toxic != "" || refuse {
-			if err := l.Start(); err != nil {
+			if err := l.anew(); err != nil {
 				return err
 			}
 		}

@@ -36,10 +36,18 @@ type process struct {
 	keeper  sync.WaitGroup
 }
 
+// start starts it, if it does not run.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = false
+	if p.ended != nil {
+		select {
+		case <-p.ended:
+		default:
+			return nil // somebody else was faster
+		}
+	}
 	return p.startLocked()
 }
 

@@ -41,6 +41,7 @@ type soak struct {
 	config   string // of commands, which go around the proxies
 	stages   []*process
 	nodes    []*process
+	small    string               // where the last node's disk is small; empty: nowhere
 	clients  []string             // where the nodes listen
 	lines    map[string][][]*line // nats: the lines of each stage; kusto, endpoint: each alone
 	doors    []*door
@@ -133,10 +134,17 @@ func newSoak(t *testing.T, seed uint64, long bool) *soak {
 	for range 3 {
 		s.clients, routes = append(s.clients, ports.addr(t)), append(routes, ports.addr(t))
 	}
+	if long {
+		s.small = mountSmall(t, "2g")
+	}
 	for i := range 3 {
 		name := fmt.Sprintf("node-%d", i)
+		dir := filepath.Join(s.dir, name)
+		if i == 2 && s.small != "" {
+			dir = s.small
+		}
 		s.nodes = append(s.nodes, &process{name: name, logPath: filepath.Join(s.dir, name+".log"), command: func() *exec.Cmd {
-			return node(name, filepath.Join(s.dir, name), s.clients[i], routes[i], routes)
+			return node(name, dir, s.clients[i], routes[i], routes)
 		}})
 	}
 	s.config = s.configure("commands", s.clients)
@@ -258,6 +266,23 @@ func (s *soak) trouble(seed uint64, lasting time.Duration, long bool) {
 			s.counts.nodeFreezes.Add(1)
 			pause(ctx, between(r, time.Second, 12*time.Second))
 			p.thaw()
+		})
+	}
+	if s.small != "" {
+		t.every(15*time.Second, 45*time.Second, func(r *rand.Rand) {
+			ballast := filepath.Join(s.small, "ballast")
+			if err := fill(ballast); err != nil {
+				s.Errorf("fill the disk of a node: %v", err)
+			}
+			s.counts.fullDisks.Add(1)
+			pause(ctx, between(r, time.Second, 10*time.Second))
+			// There is room again, and the node opens its files anew.
+			p := s.nodes[len(s.nodes)-1]
+			p.kill()
+			if err := os.Remove(ballast); err != nil {
+				s.Error(err)
+			}
+			s.again(p)
 		})
 	}
 	for _, kind := range []string{"nats", "kusto", "endpoint"} {
@@ -489,7 +514,10 @@ func (s *soak) stop() {
 		}
 	}
 	for _, why := range s.reasons() {
-		s.Errorf("ended by itself: %s", why)
+		// A node whose disk is full does not start, and is tried again.
+		if !strings.HasPrefix(why, "node-") || !strings.Contains(why, "no space left on device") {
+			s.Errorf("ended by itself: %s", why)
+		}
 	}
 }
 
