@@ -13,7 +13,7 @@ import (
 )
 
 // fence finds the fenced blocks of a page, with their language.
-var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)^```([a-z]*)[^\n]*\n(.*?)^```$")
 
 // TestValidateDocs runs the commands that docs/validate.md shows, and compares what it says they print.
 func TestValidateDocs(t *testing.T) {
