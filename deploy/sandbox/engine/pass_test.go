@@ -68,6 +68,10 @@ func TestWindows(t *testing.T) {
 		{`range a from 1 to 4 step 1 | serialize | extend p = prev(a), p2 = prev(a, 2, -1), n = next(a), n9 = next(a, 9), z = prev(a, 0)`, "1|null|-1|2|null|1\n2|1|-1|3|null|2\n3|2|1|4|null|3\n4|3|2|null|null|4"},
 		{`datatable(s:string, r:real)["a", real(null), "", 2, "b", 3.5] | serialize | extend p = prev(s), q = next(s, 1, "end"), c = row_cumsum(r), rk = row_rank_dense(s)`, "a|null|||0.0|1\n|2.0|a|b|2.0|2\nb|3.5||end|5.5|3"},
 		{`range a from 1 to 4 step 1 | serialize n = row_number(5, a % 2 == 1), c = row_cumsum(a, a == 3), r = row_rank_min(a / 3, a == 4)`, "1|5|1|1\n2|6|3|1\n3|5|3|3\n4|6|7|1"},
+		// Over more rows than a batch has.
+		{`range x from 1 to 40000 step 1 | serialize | project x, p = prev(x, 20000, 0), n = row_number() | where x != n or x > 20000 and p != x - 20000 | count`, "0"},
+		{`range x from 1 to 40000 step 1 | serialize c = row_cumsum(x) | where next(x) == 16385 or prev(x) == 16384 or x == 40000 | project x, c`, "16384|134225920\n16385|134242305\n40000|800020000"},
+		{`range x from 1 to 40000 step 1 | sort by x desc | extend n = row_number() | summarize max(n), max(x + n), min(x + n)`, "40000|40001|40001"},
 		{`datatable(x:long)[] | serialize n = row_number()`, ""},
 		{`datatable(x:long)[1, 2, 4, 8] | sort by x asc | where x - prev(x) > 1 | extend n = row_number()`, "4|1\n8|2"},
 		{`datatable(x:long)[1, 2, 4, 8] | sort by x asc | project-rename y = x | take 3 | project d = y - prev(y, 1, 0) | where d > 1`, "2"},

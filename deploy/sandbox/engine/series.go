@@ -22,6 +22,8 @@ type axis struct {
 	from, to, step int64   // of what is counted in integers
 	fromR, toR, by float64 // of reals
 	open           bool    // there is no end: each series goes up to its last bin with rows
+	n              int64   // how many bins there are; as many as there may be when open
+	wrong          error   // what a run has to say about the bounds
 }
 
 // compileMakeSeries is summarize by keys and bin, whose rows then become arrays: one row a combination of keys.
@@ -84,15 +86,14 @@ func compileMakeSeries(c *compiler, op *kql.Node, in *relation) (*relation, erro
 	}
 	s := &series{axis: a, keys: len(by), schema: schema, defaults: defaults, nonempty: nonempty, limit: c.opts.MaxRows}
 	return &relation{schema: schema, produce: func(r *run, emit func(*batch) error) error {
-		n, err := a.bins()
-		if err != nil {
-			return err
+		if a.wrong != nil {
+			return a.wrong
 		}
 		t, err := collect(r, grouped, "make-series", s.limit)
 		if err != nil {
 			return err
 		}
-		return s.emit(r, asBatch(t), n, emit)
+		return s.emit(r, asBatch(t), emit)
 	}}, nil
 }
 
@@ -182,10 +183,14 @@ func (c *compiler) axis(op *kql.Node, scope table.Schema) (*axis, error) {
 			return nil, err
 		}
 	}
-	return a, set(clause.Child("MakeSeriesStepClause").Child("Expression"), unit, &a.step, &a.by)
+	if err := set(clause.Child("MakeSeriesStepClause").Child("Expression"), unit, &a.step, &a.by); err != nil {
+		return nil, err
+	}
+	a.n, a.wrong = a.bins()
+	return a, nil
 }
 
-// bins is how many there are; as many as there may be when the axis is open.
+// bins is how many there are.
 func (a *axis) bins() (int64, error) {
 	what := "make-series"
 	real := a.typ == table.Real
@@ -224,7 +229,11 @@ func (a *axis) bin(o operand, i int) (int64, bool) {
 		if !(x >= a.fromR) || !a.open && !(x < a.toR) || math.IsInf(x, 1) {
 			return 0, false
 		}
-		return int64(math.Floor((x - a.fromR) / a.by)), true
+		bin := math.Floor((x - a.fromR) / a.by)
+		if !a.open {
+			bin = min(bin, float64(a.n-1)) // the division rounds
+		}
+		return int64(min(bin, maxSeries)), true
 	}
 	x := o.Ints[j]
 	if x < a.from || !a.open && x >= a.to {
@@ -297,7 +306,7 @@ type series struct {
 }
 
 // emit makes one row of each combination of keys.
-func (s *series) emit(r *run, b *batch, n int64, emit func(*batch) error) error {
+func (s *series) emit(r *run, b *batch, emit func(*batch) error) error {
 	g := newGrouper(s.schema[:s.keys], s.limit)
 	var keys []operand
 	for _, v := range b.cols[:s.keys] {
@@ -315,10 +324,10 @@ func (s *series) emit(r *run, b *batch, n int64, emit func(*batch) error) error 
 	lengths := make([]int64, g.n)
 	for i := range lengths {
 		if !s.axis.open {
-			lengths[i] = n
+			lengths[i] = s.axis.n
 		}
 	}
-	most, cells := n, int64(g.n)*n
+	most, cells := s.axis.n, int64(g.n)*s.axis.n
 	if s.axis.open {
 		most, cells = 0, 0
 		for i, id := range ids {
