@@ -14,6 +14,11 @@ func init() {
 	register("MvExpandOperator", compileMvExpand, func(_ *compiler, op *kql.Node, after need) need {
 		d := after.with(op)
 		d.ranges = notMade(op, after.ranges)
+		for _, p := range op.List("Parameters") {
+			if e := p.Child("Expression"); e != nil && e.Name != "" && d.columns != nil {
+				d.columns[e.Name] = true // to see whether the index has the name of a column
+			}
+		}
 		return d
 	})
 	register("MvApplyOperator", compileMvApply, func(_ *compiler, op *kql.Node, after need) need {
@@ -250,6 +255,9 @@ func compileMvExpand(c *compiler, op *kql.Node, in *relation) (*relation, error)
 	schema, err := c.schemaOf(op)
 	if err != nil {
 		return nil, err
+	}
+	if x.index != "" && (in.schema.Index(x.index) >= 0 || x.columns.Index(x.index) >= 0) {
+		return nil, c.unsupported(op, fmt.Sprintf("%s that makes column %q twice", describe(op), x.index))
 	}
 	var from []origin // side 0: the row, 1: the elements, 2: the index
 	var kept table.Schema

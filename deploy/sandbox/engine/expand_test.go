@@ -42,9 +42,10 @@ func TestMvExpand(t *testing.T) {
 		{`range x from 1 to 3 step 1 | extend d = range(1, x) | mv-expand d to typeof(long) | summarize sum(d), count()`, "10|6"},
 	})
 	for query, want := range map[string]string{
-		`datatable(d:dynamic)[dynamic([1.5])] | mv-expand d to typeof(long)`:       `mv-expand of 1.5 to typeof(long) is a case that the sandbox does not know Kusto's answer to`,
-		`datatable(d:dynamic)[dynamic([3000000000])] | mv-expand d to typeof(int)`: `mv-expand of 3000000000 to typeof(int) is a case that the sandbox does not know Kusto's answer to`,
-		`datatable(d:dynamic)[dynamic([1])] | mv-expand d to typeof(decimal)`:      `1:48: operator "mv-expand" to decimal is not supported by the sandbox`,
+		`datatable(d:dynamic)[dynamic([1.5])] | mv-expand d to typeof(long)`:        `mv-expand of 1.5 to typeof(long) is a case that the sandbox does not know Kusto's answer to`,
+		`datatable(d:dynamic)[dynamic([3000000000])] | mv-expand d to typeof(int)`:  `mv-expand of 3000000000 to typeof(int) is a case that the sandbox does not know Kusto's answer to`,
+		`datatable(d:dynamic, i:long)[] | mv-expand with_itemindex=i d | project d`: `1:34: operator "mv-expand" that makes column "i" twice is not supported by the sandbox`,
+		`datatable(d:dynamic)[dynamic([1])] | mv-expand d to typeof(decimal)`:       `1:48: operator "mv-expand" to decimal is not supported by the sandbox`,
 	} {
 		if _, err := Run(context.Background(), w.analyze(query), w.tables, Options{Now: now}); err == nil || err.Error() != want {
 			t.Errorf("%s\ngot  %v\nwant %s", query, err, want)

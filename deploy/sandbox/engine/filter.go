@@ -11,6 +11,10 @@ import (
 func init() {
 	register("FilterOperator", compileFilter, func(c *compiler, op *kql.Node, after need) need {
 		d := after.with(op)
+		if looksAround(op) {
+			d.ranges = nil
+			return d
+		}
 		d.ranges = slices.Concat(after.ranges, c.ranges(op.Child("Condition")))
 		return d
 	})

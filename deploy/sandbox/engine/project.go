@@ -10,12 +10,17 @@ import (
 func init() {
 	register("ProjectOperator", compileProject, func(_ *compiler, op *kql.Node, after need) need {
 		d := only(op)
-		d.ranges = through(after.ranges, origins(op.List("Expressions")))
+		if !looksAround(op) {
+			d.ranges = through(after.ranges, origins(op.List("Expressions")))
+		}
 		return d
 	})
 	register("ExtendOperator", compileExtend, func(c *compiler, op *kql.Node, after need) need {
 		d := after.with(op)
 		d.ranges = nil
+		if looksAround(op) {
+			return d
+		}
 		// A range of a column that is made anew here says nothing about the one before.
 		for _, r := range after.ranges {
 			made := false

@@ -225,6 +225,11 @@ func TestPrunedSource(t *testing.T) {
 		`ServiceTelemetry | extend t = Timestamp | where t > _startTime | where Timestamp < _startTime + 1s | count`,
 		`ServiceTelemetry | order by Timestamp asc | where Timestamp >= _startTime | take 3`,
 		`ServiceTelemetry | take 2500 | where Timestamp >= _startTime | count`,
+		// A row that is dropped later is a neighbour before.
+		`ServiceTelemetry | sort by Timestamp asc | extend p = prev(Status), n = row_number() | where Timestamp >= _startTime + 1s | take 2`,
+		`ServiceTelemetry | sort by Timestamp asc | project Timestamp, c = row_cumsum(Status) | where Timestamp >= _startTime + 1s | take 2`,
+		`ServiceTelemetry | sort by Timestamp asc | where row_number() > 7 and Timestamp >= _startTime + 1ms | take 2`,
+		`let f = (s:long) { row_cumsum(s) }; ServiceTelemetry | sort by Timestamp asc | extend c = f(Status) | where Timestamp >= _startTime + 1s | take 2`,
 		`ServiceTelemetry | join (ServiceTelemetry) on ServiceName, Status | where Timestamp >= _startTime + 2s and Timestamp1 >= _startTime + 1s | summarize count(), min(Timestamp), max(Timestamp1)`,
 		`ErrorEvents | join kind=fullouter (ServiceTelemetry | take 3) on ServiceName | where Timestamp1 >= _startTime or isnull(Timestamp1) | count`,
 		`ErrorEvents | join kind=leftouter (ServiceTelemetry | where Timestamp >= _endTime) on ServiceName | where Timestamp >= _startTime | count`,

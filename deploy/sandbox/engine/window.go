@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 	"github.com/kusto2otlp/kusto2otlp/internal/kql"
@@ -19,7 +20,7 @@ var windows = map[string]binder{
 
 func init() {
 	register("SerializeOperator", compileSerialize, func(c *compiler, op *kql.Node, after need) need {
-		return pipes["ExtendOperator"].needs(c, op, need{columns: after.columns})
+		return pipes["ExtendOperator"].needs(c, op, after)
 	})
 }
 
@@ -62,6 +63,20 @@ func (c *compiler) window(n *kql.Node, name string, b binder) (*expr, error) {
 		}
 		return rows(v), nil
 	}}, nil
+}
+
+// looksAround reports whether an expression calls one of windows. Then no row may be dropped before it, even if it would be later: it is
+// some other row's neighbour.
+func looksAround(n *kql.Node) bool {
+	if n == nil {
+		return false
+	}
+	if n.Kind == "FunctionCallExpression" && n.Body == nil {
+		if _, ok := windows[n.Child("Name").Name]; ok {
+			return true
+		}
+	}
+	return looksAround(n.Body) || slices.ContainsFunc(n.Children, looksAround)
 }
 
 // over is the compiler for the expressions of an operator that may look at other rows. When one does, whole makes its
