@@ -9,19 +9,19 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox/table"
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe/pipetest"
 	"github.com/kusto2otlp/kusto2otlp/querier/frames"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pipetest.VerifyTestMain(m) }
 
 var (
 	windowStart = time.Date(2025, 6, 25, 10, 0, 0, 0, time.UTC)

@@ -21,7 +21,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
@@ -34,7 +33,7 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/sender"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pipetest.VerifyTestMain(m) }
 
 const window = "monitoring/times@2026-01-01T00:00:00Z/2026-01-01T00:05:00Z#1"
 

@@ -3,7 +3,7 @@ package transformer
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe/pipetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pipetest.VerifyTestMain(m) }

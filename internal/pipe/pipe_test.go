@@ -13,19 +13,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe/pipetest"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
-func TestMain(m *testing.M) {
-	// The NATS server keeps two process-wide workers.
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*ipQueue[...]).pop"),
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine"))
-}
+func TestMain(m *testing.M) { pipetest.VerifyTestMain(m) }
 
 func TestStartServer(t *testing.T) {
 	t.Run("OK", func(t *testing.T) {

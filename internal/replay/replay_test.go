@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/grid"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
@@ -23,7 +22,7 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pipetest.VerifyTestMain(m) }
 
 const (
 	exporter = "data.dog"
