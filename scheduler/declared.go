@@ -50,6 +50,8 @@ func (d *declarer) set(set resource.Set, states map[string]string, now time.Time
 		m := schemas.Declared{
 			Namespace: doc.MetricsExporter.Namespace, Name: doc.MetricsExporter.Name,
 			Exporter: doc.MetricsExporter.Spec.Exporter, Since: now.UTC(),
+			Interval: doc.MetricsExporter.Spec.Interval, Schedule: doc.MetricsExporter.Spec.Schedule,
+			TimeZone: doc.MetricsExporter.Spec.TimeZone, IngestionDelay: doc.MetricsExporter.Spec.IngestionDelay,
 		}
 		if b := doc.MetricsExporter.Spec.Backfill; b != nil {
 			m.Backfill = b.RequestID

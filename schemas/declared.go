@@ -3,6 +3,8 @@ package schemas
 import (
 	"strconv"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // DeclaredBucket is the KV bucket of what is declared: a Declaration for each
@@ -51,6 +53,12 @@ type Declared struct {
 	Reason string `json:"reason,omitempty"`
 	// Since is when it came to this state.
 	Since time.Time `json:"since"`
+	// Interval, or Schedule and TimeZone, and IngestionDelay are those of its spec: when
+	// its windows are due.
+	Interval       metav1.Duration `json:"interval,omitzero"`
+	Schedule       string          `json:"schedule,omitempty"`
+	TimeZone       string          `json:"timeZone,omitempty"`
+	IngestionDelay metav1.Duration `json:"ingestionDelay,omitzero"`
 	// Backfill is the requestId of its spec.backfill; empty: there is none.
 	Backfill string `json:"backfill,omitempty"`
 }

@@ -35,8 +35,11 @@ one named, how far it is:
 
 A failed window holds the watermark until it succeeds or is given up ('kusto2otlp
 dead'); a skipped one does not. A MetricsExporter is failing when its last three
-windows or more have failed; it is ready when something of it was exported and
-nothing went wrong since.
+windows or more have failed. It is ready when something of it was exported, nothing
+went wrong since, no failed window is undecided, a running scheduler has it, and it is
+not late: of what is due by its schedule no more than two windows are under way, or
+what was due in the last minute, or hour where they are long. Below the table it says
+why one is not ready.
 
 With --check the exit code is 1 when one is failing or cannot be scheduled, when a
 document is invalid, or, with --max-lag, when one lags by more: for cron jobs and probes. Choose --max-lag longer than the
@@ -103,6 +106,8 @@ type status struct {
 	never bool
 	// invalid says why it is not scheduled; empty: it is.
 	invalid string
+	// unready says why it is not ready; empty: it is, or problem says it.
+	unready string
 	// since is when it was declared as it is, where it is never or invalid.
 	since time.Time
 	// backfill is the requestId of its spec.backfill; empty: there is none.
@@ -123,7 +128,8 @@ func readStatus(ctx context.Context, cfg *config.Config, name string) ([]status,
 		return nil, statusNotes{}, err
 	}
 	// A document that is wrong may be that of any MetricsExporter that is not there.
-	list, err := readSummaries(ctx, p, declared, running > 0 && len(problems) == 0, name)
+	told := told{running: running > 0, all: running > 0 && len(problems) == 0}
+	list, err := readSummaries(ctx, p, declared, told, name)
 	if err != nil {
 		return nil, statusNotes{}, err
 	}
@@ -134,7 +140,7 @@ func readStatus(ctx context.Context, cfg *config.Config, name string) ([]status,
 	return list, notes, err
 }
 
-func readSummaries(ctx context.Context, p *pipe.Pipe, declared []schemas.Declared, told bool, name string) ([]status, error) {
+func readSummaries(ctx context.Context, p *pipe.Pipe, declared []schemas.Declared, told told, name string) ([]status, error) {
 	r, err := ledger.OpenReader(ctx, p)
 	if err != nil {
 		return nil, err
@@ -162,13 +168,21 @@ func readSummaries(ctx context.Context, p *pipe.Pipe, declared []schemas.Declare
 	return list, nil
 }
 
-// merge adds to what the ledger knows what the schedulers have; told says that what
-// is not among it is gone.
-func merge(summaries []ledger.Summary, sizes ledger.Sizes, declared []schemas.Declared, told bool, now time.Time) []status {
+// told is what is known of schedulers.
+type told struct {
+	running bool // there are some
+	all     bool // what they have not declared is gone
+}
+
+// merge adds to what the ledger knows what the schedulers have.
+func merge(summaries []ledger.Summary, sizes ledger.Sizes, declared []schemas.Declared, told told, now time.Time) []status {
 	list := make([]status, len(summaries))
 	known := map[string]*status{}
 	for i, s := range summaries {
-		list[i] = status{Summary: s, bytes: sizes.Bytes(s), gone: told && s.Waiting() == 0}
+		list[i] = status{Summary: s, bytes: sizes.Bytes(s), gone: told.all && s.Waiting() == 0, unready: "no running scheduler has it"}
+		if !told.running {
+			list[i].unready = "no scheduler is running"
+		}
 		known[list[i].key()] = &list[i]
 	}
 	var more []status
@@ -183,7 +197,10 @@ func merge(summaries []ledger.Summary, sizes ledger.Sizes, declared []schemas.De
 		case schemas.DeclaredSuspended:
 			s.suspended = true
 		case schemas.DeclaredInvalid:
-			s.invalid, s.Ready = d.Reason, false
+			s.invalid = d.Reason
+		}
+		if s.unready = cmp.Or(s.Unready, s.late(d, now)); d.State == schemas.DeclaredInvalid {
+			s.unready = "it is not scheduled"
 		}
 		s.since, s.backfill = d.Since, d.Backfill
 		s.gone = false
@@ -192,6 +209,9 @@ func merge(summaries []ledger.Summary, sizes ledger.Sizes, declared []schemas.De
 		}
 	}
 	list = append(list, more...)
+	for i, s := range list {
+		list[i].Ready = s.unready == "" && s.problem() == ""
+	}
 	slices.SortStableFunc(list, func(a, b status) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
@@ -309,6 +329,8 @@ func writeStatusTable(out io.Writer, list []status) error {
 	return t.Flush()
 }
 
+const notReady = "not ready"
+
 func (s status) state() string {
 	switch {
 	case s.gone:
@@ -320,7 +342,7 @@ func (s status) state() string {
 	case s.Ready:
 		return "ready"
 	}
-	return "not ready"
+	return notReady
 }
 
 // backlog says what waits, and for which stage.

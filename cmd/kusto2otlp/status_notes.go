@@ -15,10 +15,11 @@ import (
 )
 
 // statusNotes are what the table of status has no column for: documents that are
-// wrong, exporters that are down, replays and backfills under way, and the backfills
+// wrong, why a MetricsExporter is not ready, exporters that are down, replays and backfills under way, and the backfills
 // that are declared and done.
 type statusNotes struct {
 	problems  []string
+	unready   []string
 	exporters []schemas.ExporterState
 	requests  []request.State
 }
@@ -33,6 +34,11 @@ func readNotes(ctx context.Context, p *pipe.Pipe, list []status) (statusNotes, e
 	for _, s := range states {
 		if slices.ContainsFunc(list, func(l status) bool { return l.Exporter == s.Exporter }) {
 			n.exporters = append(n.exporters, s)
+		}
+	}
+	for _, l := range list {
+		if l.state() == notReady && l.problem() == "" {
+			n.unready = append(n.unready, l.key()+": "+l.unready)
 		}
 	}
 	store := request.Store{JS: p.JS}
@@ -52,6 +58,9 @@ func (n statusNotes) write(out io.Writer) error {
 	var b strings.Builder
 	for _, p := range n.problems {
 		fmt.Fprintf(&b, "invalid: %s\n", p)
+	}
+	for _, u := range n.unready {
+		fmt.Fprintf(&b, "not ready: %s\n", u)
 	}
 	for _, s := range n.exporters {
 		fmt.Fprintf(&b, "exporter %s is %s since %s, by %s: %s\n", s.Exporter, s.State, timestamp(s.Since), s.Sender, s.Reason)

@@ -19,6 +19,7 @@ func TestStatusNotes(t *testing.T) {
 	require.Empty(t, b.String(), "nothing to say is no line")
 
 	n := statusNotes{
+		unready:   []string{"ns/a: no scheduler is running"},
 		exporters: []schemas.ExporterState{{Exporter: "prom", Sender: "host-1", State: "down", Since: at, Reason: "connection refused"}},
 		requests: []request.State{
 			{Request: &wire.Request{Namespace: "ns", Name: "a", Id: "may", Kind: request.KindBackfill, StartUnixNano: at.UnixNano(),
@@ -33,6 +34,7 @@ func TestStatusNotes(t *testing.T) {
 	}
 	require.NoError(t, n.write(&b))
 	require.Equal(t, `
+not ready: ns/a: no scheduler is running
 exporter prom is down since 2026-01-01 00:00:00, by host-1: connection refused
 ns/a: backfill may, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 7 of 60 windows issued, 5 exported, 1 failed, since 2026-01-01 00:00:00
 ns/a: replay from send r, 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z: 8 of 60 windows issued, since 2026-01-01 00:00:00

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kusto2otlp/kusto2otlp/deploy/sandbox"
 	"github.com/kusto2otlp/kusto2otlp/scheduler/ledger"
@@ -269,7 +270,7 @@ func TestMerge(t *testing.T) {
 		declared("a-never", schemas.DeclaredScheduled), declared("b", schemas.DeclaredScheduled), declared("elsewhere", schemas.DeclaredElsewhere),
 		declared("elsewhere-never", schemas.DeclaredElsewhere), declared("invalid", schemas.DeclaredInvalid), declared("invalid-never", schemas.DeclaredInvalid),
 		declared("suspended", schemas.DeclaredSuspended), declared("suspended-never", schemas.DeclaredSuspended),
-	}, true, now)
+	}, told{running: true, all: true}, now)
 	var got []string
 	for _, s := range list {
 		got = append(got, s.Name+" "+s.state())
@@ -278,7 +279,13 @@ func TestMerge(t *testing.T) {
 	require.Equal(t, time.Hour, list[0].Lag)
 	require.Equal(t, "prom", list[0].Exporter)
 	require.Equal(t, "2026-01-01 00:00:00 scheduler: it was never issued a window since it was declared", list[0].lastError())
-	require.Equal(t, "ready", merge([]ledger.Summary{summary("x")}, nil, nil, false, now)[0].state(), "nobody tells")
+	ready := func(told told) string {
+		s := merge([]ledger.Summary{summary("x")}, nil, nil, told, now)[0]
+		require.False(t, s.Ready)
+		return s.state() + ": " + s.unready
+	}
+	require.Equal(t, "not ready: no scheduler is running", ready(told{}))
+	require.Equal(t, "not ready: no running scheduler has it", ready(told{running: true}))
 }
 
 // A MetricsExporter without windows, and a document that is wrong, are missed.
@@ -313,6 +320,49 @@ func TestStatusDeclared(t *testing.T) {
 	require.Equal(t, "kusto2otlp: test/late was never issued a window since it was declared 1h ago, longer than --max-lag 10m\n", errs)
 	code, _, errs = run(t, "status", "test/good", "--check", "--max-lag", "10m", "--config", l.path)
 	require.Zero(t, code, errs)
+}
+
+// Late is by the schedule: neither a long window nor a long delay makes it so.
+func TestLate(t *testing.T) {
+	now := time.Date(2026, 1, 7, 12, 0, 30, 0, time.UTC) // a Wednesday
+	every := func(interval, delay time.Duration) schemas.Declared {
+		return schemas.Declared{State: schemas.DeclaredScheduled, Interval: metav1.Duration{Duration: interval}, IngestionDelay: metav1.Duration{Duration: delay}}
+	}
+	cron := schemas.Declared{State: schemas.DeclaredScheduled, Schedule: "0 9 * * 1", TimeZone: "UTC"}
+	suspended := every(time.Minute, 0)
+	suspended.State = schemas.DeclaredSuspended
+	for name, tt := range map[string]struct {
+		declared schemas.Declared
+		lag      time.Duration
+		late     bool
+	}{
+		"OKSecond":    {every(time.Second, 0), time.Minute, false},
+		"ErrSecond":   {every(time.Second, 0), 62 * time.Second, true},
+		"OKMinute":    {every(time.Minute, 0), 150 * time.Second, false},
+		"ErrMinute":   {every(time.Minute, 0), 3*time.Minute + 30*time.Second, true},
+		"OKDelay":     {every(time.Minute, time.Hour), time.Hour + 150*time.Second, false},
+		"ErrDelay":    {every(time.Minute, time.Hour), time.Hour + 3*time.Minute + 30*time.Second, true},
+		"OKDay":       {every(24*time.Hour, 0), 12*time.Hour + 30*time.Second, false},
+		"OKDayDelay":  {every(24*time.Hour, 11*time.Hour+30*time.Minute), 36*time.Hour + 30*time.Second, false},
+		"ErrDay":      {every(24*time.Hour, 0), 36*time.Hour + 30*time.Second, true},
+		"OKWeek":      {cron, 51*time.Hour + 30*time.Second, false},
+		"ErrWeek":     {cron, 51*time.Hour + time.Minute, true},
+		"OKSuspended": {suspended, 1000 * time.Hour, false},
+		"OKNoGrid":    {schemas.Declared{State: schemas.DeclaredScheduled}, 1000 * time.Hour, false},
+		"OKAhead":     {every(time.Minute, 0), -time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.declared.Namespace, tt.declared.Name = "ns", "x"
+			s := ledger.Summary{Namespace: "ns", Name: "x", Ready: true, Watermark: now.Add(-tt.lag), Lag: tt.lag}
+			nothing := s
+			nothing.Watermark = time.Time{} // the first window of all is late
+			for _, s := range []ledger.Summary{s, nothing} {
+				require.Equal(t, !tt.late, merge([]ledger.Summary{s}, nil, []schemas.Declared{tt.declared}, told{running: true}, now)[0].Ready)
+			}
+		})
+	}
+	s := status{Summary: ledger.Summary{Watermark: now.Add(-16 * time.Minute)}}
+	require.Equal(t, "it is late: the windows since 2026-01-07 11:44:30 are not exported, those until 2026-01-07 12:00:00 were due", s.late(every(time.Minute, 0), now))
 }
 
 func keysOf(m map[string]any) []string {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -47,8 +48,11 @@ type Summary struct {
 	LastError *Error
 	// FailedInARow counts the failed windows after the newest exported one.
 	FailedInARow uint64
-	// Ready: something was exported, and nothing went wrong since.
+	// Ready: something was exported, nothing went wrong since, and nothing failed that
+	// nobody has decided about. Whether it is late the ledger does not know.
 	Ready bool
+	// Unready says why it is not Ready; empty: it is.
+	Unready string
 	// Failing: several windows in a row failed, up to the newest.
 	Failing bool
 }
@@ -109,8 +113,27 @@ func summarize(namespace, name string, days []*wire.LedgerDay, now time.Time) Su
 		s.Exporter = skipped[len(skipped)-1].Exporter
 	}
 	s.Failing = s.FailedInARow >= FailingAfter
-	s.Ready = !s.Failing && !s.LastExported.IsZero() && (s.LastError == nil || !s.LastError.At.After(s.LastExported))
+	s.Unready = s.unready(chunks)
+	s.Ready = s.Unready == ""
 	return s
+}
+
+func (s *Summary) unready(chunks []*wire.ChunkDigest) string {
+	undecided := s.States[StateFailed]
+	for _, c := range chunks {
+		undecided -= min(undecided, c.Dropped)
+	}
+	switch {
+	case s.Failing:
+		return fmt.Sprintf("the last %d windows failed", s.FailedInARow)
+	case s.LastExported.IsZero():
+		return "no window of it was exported yet"
+	case undecided > 0:
+		return fmt.Sprintf("failed windows whose dead letters were neither put back nor dropped: %d", undecided)
+	case s.LastError != nil && s.LastError.At.After(s.LastExported):
+		return "no window of it was exported since the last error"
+	}
+	return ""
 }
 
 // chunkStart orders the chunks of a MetricsExporter.
