@@ -8,8 +8,8 @@ var kusto2otlp = (function () {
 
   var L = Kusto.Language, S = L.Symbols, X = L.Syntax;
 
-  // Every state with another database would index the built-in functions and operators anew, which is a
-  // fifth of an analysis.
+  // Every state with another database or cluster would index the built-in functions and operators anew, which
+  // is a fifth of an analysis.
   var builtIn = [L.GlobalState.Default.Functions, L.GlobalState.Default.Aggregates, L.GlobalState.Default.Operators];
   var indexes = [], index = L.Utils.ListExtensions.ToDictionaryLast;
   L.Utils.ListExtensions.ToDictionaryLast = function (key, value, items, selector) {
@@ -39,10 +39,21 @@ var kusto2otlp = (function () {
 
   // The schema: {cluster, clusters: [{name, open, databases: [{name, tables: [{name, columns: [{name, type}]}],
   // externalTables and materializedViews: as tables, functions: [{name, parameters, body}]}]}]}.
-  var globals = L.GlobalState.Default, schemaVersion = null;
+  var globals = options(L.GlobalState.Default), schemaVersion = null, states = {};
+
+  // options are those that Parse and ParseAndAnalyze ask for; without them each call would make a state of its own.
+  function options(g) { return g.WithParseOptions(g.ParseOptions.WithAlwaysProduceEndTokens(true)); }
+
+  // stateOf is the state of a database, null when there is none. It keeps what every analysis would have to
+  // find out anew, such as what stored functions return.
+  function stateOf(database) {
+    var db = globals.Cluster.GetDatabase(database);
+    if (db == null) return null;
+    return states[db.Name] || (states[db.Name] = globals.WithDatabase(db).WithCache());
+  }
 
   function setSchema(json) {
-    var s = JSON.parse(json), g = L.GlobalState.Default, home = null;
+    var s = JSON.parse(json), g = options(L.GlobalState.Default), home = null;
     var clusters = s.clusters.map(function (c) {
       var cluster = new S.ClusterSymbol.$ctor1(c.name, c.databases.map(function (d) {
         function columns(t) {
@@ -70,17 +81,18 @@ var kusto2otlp = (function () {
     if (home == null) throw new Error("cluster " + s.cluster + " is not in the schema");
     globals = g.WithCluster(home);
     schemaVersion = s.version;
+    states = {};
     return "";
   }
 
   function analyze(version, database, text) {
     if (version !== schemaVersion) return JSON.stringify({ stale: true });
-    var db = globals.Cluster.GetDatabase(database);
-    if (db == null) return JSON.stringify({ noDatabase: true });
+    var state = stateOf(database);
+    if (state == null) return JSON.stringify({ noDatabase: true });
     // Management commands need the grammar that is left out above: whoever knows them gets them as text.
     var kind = L.KustoCode.GetKind(text);
     if (kind !== "Query") return JSON.stringify({ kind: kind });
-    var code = L.KustoCode.ParseAndAnalyze(text, globals.WithDatabase(db));
+    var code = L.KustoCode.ParseAndAnalyze(text, state);
     var out = { kind: code.Kind, analyzed: code.HasSemantics, diagnostics: diagnostics(code) };
     var failed = !code.HasSemantics || out.diagnostics.some(function (d) { return d.severity === "Error"; });
     if (!failed && code.Syntax != null) {
@@ -103,9 +115,9 @@ var kusto2otlp = (function () {
       code = L.KustoCode.Parse(text, globals);
     } else {
       if (version !== schemaVersion) return JSON.stringify({ stale: true });
-      var db = globals.Cluster.GetDatabase(database);
-      if (db == null) return JSON.stringify({ noDatabase: true });
-      code = L.KustoCode.ParseAndAnalyze(text, globals.WithDatabase(db));
+      var state = stateOf(database);
+      if (state == null) return JSON.stringify({ noDatabase: true });
+      code = L.KustoCode.ParseAndAnalyze(text, state);
     }
     var names = {};
     var out = { kind: kind, analyzed: version === "" || code.HasSemantics, diagnostics: diagnostics(code), names: [], results: [] };

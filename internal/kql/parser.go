@@ -80,6 +80,9 @@ func Open(config Config) (*Parser, error) {
 	if err != nil {
 		return nil, err
 	}
+	if script, err = patch(script); err != nil {
+		return nil, err
+	}
 	p := &Parser{
 		config: config, script: script, cache: newCache(config.CacheSize),
 		engine: make(chan *vm, config.Engines), closed: make(chan struct{}),
@@ -160,7 +163,7 @@ func (p *Parser) analyze(ctx context.Context, v **vm, schema *Schema, f func(con
 	if *v == nil {
 		load, cancel := context.WithTimeoutCause(ctx, loadTimeout, errTimeout)
 		defer cancel()
-		if *v, err = newVM(load, p.script); err != nil {
+		if *v, err = newVM(load, p.script, fast, glue); err != nil {
 			return err
 		}
 	}

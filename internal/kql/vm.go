@@ -18,8 +18,8 @@ type vm struct {
 	schema string // version of the schema that is set
 }
 
-// newVM loads the parser: about a second of work, which ctx may end early.
-func newVM(ctx context.Context, script string) (*vm, error) {
+// newVM loads the parser, which is the given scripts: about a second of work, which ctx may end early.
+func newVM(ctx context.Context, scripts ...string) (*vm, error) {
 	js, err := quickjs.NewVM()
 	if err != nil {
 		return nil, fmt.Errorf("start the javascript engine: %w", err)
@@ -31,7 +31,7 @@ func newVM(ctx context.Context, script string) (*vm, error) {
 		return nil, fmt.Errorf("start the javascript engine: %w", err)
 	}
 	v := &vm{js: js}
-	for _, s := range []string{script, glue} {
+	for _, s := range scripts {
 		err := v.during(ctx, func() error {
 			_, err := js.Eval(s, quickjs.EvalGlobal)
 			return err
