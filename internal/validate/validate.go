@@ -121,6 +121,10 @@ func foreign(d resource.Draft) bool {
 	return len(d.Foreign) > 0 && m.APIVersion != schemas.APIVersion && strict.Nearest(m.Kind, []string{schemas.Kind}) == ""
 }
 
+// queriesPerEngine is what another engine must have to do, since it takes as long as some thirty
+// queries to start.
+const queriesPerEngine = 30
+
 // checkQueries checks the query of each document, on as many engines as there are. Those of one
 // cluster come one after the other: an engine has one cluster's schema at a time.
 func checkQueries(ctx context.Context, cfg Config, documents []*document) error {
@@ -150,7 +154,7 @@ func checkQueries(ctx context.Context, cfg Config, documents []*document) error 
 	defer cancel(nil)
 	work := make(chan func() error)
 	var wg sync.WaitGroup
-	for range max(cfg.Engines, 1) {
+	for range min(max(cfg.Engines, 1), 1+len(documents)/queriesPerEngine) {
 		wg.Go(func() {
 			for f := range work {
 				if err := f(); err != nil {
