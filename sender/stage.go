@@ -57,6 +57,8 @@ type endpoint struct {
 	client  client
 	breaker *breaker
 	watch   *watch
+	// delivered is what this process delivered, and the stream still has.
+	delivered *pipe.Delivered
 }
 
 // client sends one batch to an endpoint and says how many of its points it
@@ -80,7 +82,8 @@ func New(cfg Config) (*Stage, error) {
 			return nil, fmt.Errorf("exporter %q: %w", e.Name, err)
 		}
 		w := newWatch(s, e, self)
-		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: newBreaker(e.MaxBackoff, w.changed)})
+		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: newBreaker(e.MaxBackoff, w.changed),
+			delivered: &pipe.Delivered{}})
 	}
 	return s, nil
 }
@@ -109,7 +112,7 @@ func (s *Stage) Run(ctx context.Context) error {
 			})
 		}
 		g.Go(func() error { e.watch.run(ctx); return nil })
-		g.Go(func() error { s.trim(ctx, e.Exporter); return nil })
+		g.Go(func() error { s.trim(ctx, e); return nil })
 	}
 	return g.Wait()
 }
@@ -132,6 +135,7 @@ func (s *Stage) handle(work, running context.Context, e *endpoint, lane schemas.
 		rejected, why, err := e.client.Send(work, m.Data, m.Header.Get(schemas.HeaderEncoding))
 		if err == nil {
 			e.breaker.done(t, nil)
+			m.AfterAck(func(context.Context) { e.delivered.Add(m) })
 			return s.report(work, e, b, m, rejected, why)
 		}
 		err = fmt.Errorf("exporter %q: %w", e.Name, err)
@@ -214,7 +218,7 @@ const trimEvery = 5 * time.Second
 
 // trim makes room, until ctx ends, by removing delivered batches that are too old
 // or in the way.
-func (s *Stage) trim(ctx context.Context, e config.Exporter) {
+func (s *Stage) trim(ctx context.Context, e *endpoint) {
 	t := time.NewTicker(trimEvery)
 	defer t.Stop()
 	failing := false
@@ -224,7 +228,7 @@ func (s *Stage) trim(ctx context.Context, e config.Exporter) {
 			return
 		case <-t.C:
 		}
-		err := s.Pipe.Trim(ctx, e.Name, s.Now().Add(-s.ReplayRetention), int64(e.MaxBacklogBytes))
+		err := s.Pipe.Trim(ctx, e.Name, s.Now().Add(-s.ReplayRetention), int64(e.MaxBacklogBytes), e.delivered)
 		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("could not remove delivered batches, trying again", "exporter", e.Name, "error", err)
 		}

@@ -56,6 +56,12 @@ func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error
 			return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
 		}
 		info := c.CachedInfo()
+		if known, err := p.knowsWhatWaits(ctx, exporter, lane, info); err != nil {
+			return st, fmt.Errorf("backlog of exporter %q: %w", exporter, err)
+		} else if !known {
+			floor = 0
+			continue
+		}
 		delivered = max(delivered, info.Delivered.Stream)
 		st.waiting += info.NumPending + uint64(info.NumAckPending)
 		switch {
@@ -72,6 +78,19 @@ func (p *Pipe) otlpState(ctx context.Context, exporter string) (otlpState, error
 	// pending says nothing about what came behind the last that was delivered.
 	st.floor = min(floor, delivered+1, st.LastSeq+1)
 	return st, nil
+}
+
+// knowsWhatWaits is false for a consumer that the server is still about to create: it
+// says of it that nothing is pending.
+func (p *Pipe) knowsWhatWaits(ctx context.Context, exporter string, lane schemas.Lane, info *jetstream.ConsumerInfo) (bool, error) {
+	if info.Delivered.Consumer > 0 || info.NumPending > 0 {
+		return true, nil
+	}
+	_, err := p.Get(ctx, schemas.OTLPStream(exporter), schemas.OTLPFilter(exporter, lane))
+	if errors.Is(err, ErrNoMessage) {
+		return true, nil
+	}
+	return false, err
 }
 
 // Backlog returns what waits for delivery to an exporter.
@@ -113,33 +132,56 @@ func (p *Pipe) rowBacklog(ctx context.Context, exporter string, b *Backlog) erro
 
 // Trim removes delivered batches that were stored before the given time, and as
 // many more of the oldest as it takes to leave room for a backlog of maxBacklog
-// bytes, and room on a disk that is nearly full. What was not delivered, and all
-// that came after it, stays.
-func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxBacklog int64) error {
+// bytes, and room on a disk that is nearly full. What was not delivered stays, and of
+// what came after it all that known does not know to be delivered.
+func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxBacklog int64, known *Delivered) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
+	fail := func(err error) error { return fmt.Errorf("trim the stream of exporter %q: %w", exporter, err) }
 	st, err := p.otlpState(ctx, exporter)
 	if err != nil {
 		return err
 	}
-	if st.Msgs == 0 || st.floor <= st.FirstSeq {
+	if st.Msgs == 0 {
 		return nil
 	}
-	cut, err := st.firstSince(ctx, before)
+	mark, wanted, was := (streamRoom-1)*maxBacklog, p.space.wanted(), st.Bytes
+	if st.floor > st.FirstSeq {
+		cut, err := st.firstSince(ctx, before)
+		if err != nil {
+			return fail(err)
+		}
+		if n := st.messages(max(int64(st.Bytes)-mark, wanted)); n > 0 {
+			cut = max(cut, st.FirstSeq+n)
+		}
+		if cut = min(cut, st.floor); cut > st.FirstSeq {
+			if err := st.stream.Purge(ctx, jetstream.WithPurgeSequence(cut)); err != nil {
+				return fail(err)
+			}
+		}
+	}
+	if known.above(st.floor) == 0 {
+		return nil
+	}
+	info, err := st.stream.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("trim the stream of exporter %q: %w", exporter, err)
+		return fail(err)
 	}
-	if over := max(int64(st.Bytes)-(streamRoom-1)*maxBacklog, p.space.wanted()); over > 0 {
-		mean := max(st.Bytes/st.Msgs, 1)
-		cut = max(cut, st.FirstSeq+(uint64(over)+mean-1)/mean)
-	}
-	if cut = min(cut, st.floor); cut <= st.FirstSeq {
-		return nil
-	}
-	if err := st.stream.Purge(ctx, jetstream.WithPurgeSequence(cut)); err != nil {
-		return fmt.Errorf("trim the stream of exporter %q: %w", exporter, err)
+	st.StreamState = info.State
+	n := st.messages(max(int64(st.Bytes)-mark, wanted-int64(was)+int64(st.Bytes)))
+	if err := known.remove(ctx, &st, n, before); err != nil {
+		return fail(err)
 	}
 	return nil
+}
+
+// messages returns how many messages take so many bytes, by their mean size.
+func (st *otlpState) messages(bytes int64) uint64 {
+	if bytes <= 0 || st.Msgs == 0 {
+		return 0
+	}
+	mean := max(st.Bytes/st.Msgs, 1)
+	return (uint64(bytes) + mean - 1) / mean
 }
 
 // firstSince returns the sequence of the first message below the floor that was

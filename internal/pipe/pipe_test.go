@@ -206,7 +206,7 @@ func TestBacklogAndTrim(t *testing.T) {
 	}
 	require.EqualValues(t, 10, backlog(), "without a sender everything waits")
 	future := time.Now().Add(time.Hour)
-	require.NoError(t, p.Trim(ctx, "prom", future, 1<<20))
+	require.NoError(t, p.Trim(ctx, "prom", future, 1<<20, nil))
 	require.EqualValues(t, 10, messages(t, p, stream), "what was not delivered is never removed")
 
 	var cons [2]jetstream.Consumer
@@ -227,12 +227,12 @@ func TestBacklogAndTrim(t *testing.T) {
 	require.Equal(t, 6, n)
 	require.EqualValues(t, 5, backlog())
 
-	require.NoError(t, p.Trim(ctx, "prom", time.Now().Add(-time.Hour), 1<<20))
+	require.NoError(t, p.Trim(ctx, "prom", time.Now().Add(-time.Hour), 1<<20, nil))
 	require.EqualValues(t, 10, messages(t, p, stream), "young and with room to spare: kept for a replay")
 
-	require.NoError(t, p.Trim(ctx, "prom", time.Now().Add(-time.Hour), 8500))
+	require.NoError(t, p.Trim(ctx, "prom", time.Now().Add(-time.Hour), 8500, nil))
 	require.EqualValues(t, 7, messages(t, p, stream), "delivered ones make room, up to the first that was not")
 
-	require.NoError(t, p.Trim(ctx, "prom", future, 1<<20))
+	require.NoError(t, p.Trim(ctx, "prom", future, 1<<20, nil))
 	require.EqualValues(t, 7, messages(t, p, stream))
 }
