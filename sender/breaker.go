@@ -1,7 +1,12 @@
 package sender
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"maps"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +18,32 @@ const (
 	// failuresToOpen is how many requests in a row, each with a retryable error,
 	// open a breaker. Fewer may be about their batches.
 	failuresToOpen = 5
+
+	// failuresToDoubt is how many of one MetricsExporter's requests fail in a row before
+	// it gets only workersOfDoubted of the workers of its lane, with all others of which
+	// that is so: requests that fail may take long.
+	failuresToDoubt  = 3
+	workersOfDoubted = inFlight / 2
+
+	// What is kept of a lane while the endpoint is down: the oldest, which is the probe
+	// for turnsOfOldest times before another has a turn, and heldOthers more. One worker
+	// stays free, to look further: what is held may be all there is that fails. For the
+	// same reason live batches are the probe turnsOfLive times before a backfill's is.
+	turnsOfOldest = 3
+	turnsOfLive   = 3
+	heldOthers    = inFlight - 2
+
+	// mostLooks is how many batches are looked at after a failed probe, at most: one after
+	// the first, and twice as many after each other.
+	mostLooks = 1024
+
+	// strikesOut is how often a batch fails again after others were accepted, before its
+	// failures count no more. The first time may be another outage.
+	strikesOut = 2
+
+	// vouches is for how long a batch of one MetricsExporter that was accepted tells that
+	// those of another fail for their own reasons.
+	vouches = 5 * time.Minute
 
 	// maxRequests is what a closed breaker admits at a time: every worker of both
 	// lanes.
@@ -35,12 +66,20 @@ const (
 // breaker decides when a batch may be sent to one exporter's endpoint. Both lanes
 // share it; each process has its own, and finds out for itself.
 //
-// While the endpoint is down, the batches that were on their way stay with their
-// workers, under their leases, and none is fetched. That keeps the order: a batch
+// While the endpoint is down, batches that were on their way stay with their
+// workers, under their leases, and few are fetched. That keeps the order: a batch
 // given back with a delay would be overtaken by all that is sent in the meantime,
 // and by the end of the outage it has waited longer than the delay that it is
-// given then. One of them, the oldest live one, is tried again with exponential
-// delay. When it arrives, the others follow, one more at a time with each success.
+// given then. One of them, mostly the oldest live one, is tried again with
+// exponential delay. When it arrives, the others follow, one more at a time with each
+// success.
+//
+// What fails may also be some MetricsExporters' batches and not the endpoint (a proxy
+// that refuses a tenant, data that an endpoint fails on). Their failures do not count
+// once a batch of another was accepted after they began. Before that nobody knows, and
+// the breaker opens; but what else there is is looked for. As long as batches of only one
+// have failed, everything is fetched and the first of any other is sent at once; later
+// more and more with each probe that fails. What is looked at in vain is set aside (line).
 //
 // It is not sony/gobreaker, or another of its kind, because those refuse a call
 // and leave the caller to come back. Here who may go next is the point: waiting in
@@ -52,20 +91,46 @@ type breaker struct {
 
 	mu       sync.Mutex
 	phase    phase
-	failures uint64 // in a row: requests while up, probes while down
-	probes   bool   // whether a probe is due
+	failures uint64          // in a row: requests while up, probes while down
+	blamed   map[string]bool // whose they were
+	probes   bool            // whether a probe is due
 	timer    *time.Timer
 	limit    int // requests admitted at a time
 	running  int
 	live     int // of them live
+	others   int // of them first ones of MetricsExporters that are not blamed, while down
 	waiting  []*turn
-	down     transition    // how the outage began
-	closed   chan struct{} // closed unless the phase is down
+	tried    map[schemas.Lane]uint64 // probes of this outage
+	turns    map[lineKey]*turns      // the same, of each line
+	looks    int                     // how many batches were looked at after the last probe
+	budget   int                     // how many still may be
+	caller   *time.Timer             // of call
+	down     transition              // how the outage began
+	open     chan struct{}           // closed while batches may be fetched
+	isOpen   bool
+
+	// What is known of MetricsExporters whose batches fail.
+	successes uint64
+	succeeds  time.Time // the last success
+	suspects  map[string]*suspect
+	doubted   map[schemas.Lane]int // turns that use a worker of workersOfDoubted
+	lines     map[lineKey]*line
+
+	// What is known of the endpoint by batches that it had not seen before.
+	debuts   map[string]*debuts
+	accepted uint64
+	now      func() time.Time
 
 	// After an outage, what live batches had to wait for it goes before backfills.
 	draining  bool
 	recovered time.Time
 	idle      *time.Timer
+}
+
+// suspect is a MetricsExporter whose last request failed.
+type suspect struct {
+	failures int    // in a row
+	since    uint64 // how many successes of others there had been when they began
 }
 
 // transition is a change of a breaker's phase.
@@ -81,37 +146,93 @@ type transition struct {
 // turn is one batch's wait for its request.
 type turn struct {
 	lane     schemas.Lane
-	key      string    // its MetricsExporter
-	sequence uint64    // in the stream
-	stored   time.Time // when
-	admitted chan struct{}
-	probed   uint64 // how often it was the probe of this outage
+	key      string                    // its MetricsExporter
+	sequence uint64                    // in the stream
+	stored   time.Time                 // when
+	recall   func(after time.Duration) // has it delivered again after it was set aside
+
+	told   chan verdict
+	probed uint64 // how often it was the probe of this outage
+	record
+	other   bool          // counts among others
+	doubted bool          // uses one of workersOfDoubted
+	delay   time.Duration // of verdictAside
+	poison  bool          // it failed once too often
 }
 
-func newBreaker(maxBackoff time.Duration, changed func(transition)) *breaker {
-	b := &breaker{maxBackoff: maxBackoff, changed: changed, phase: phaseUp, limit: maxRequests, closed: make(chan struct{})}
-	close(b.closed)
+// record is what became of one batch's requests.
+type record struct {
+	failures int
+	strikes  int    // failures after another success than the one before
+	seen     uint64 // successes there had been at the last one
+}
+
+// verdict is what becomes of a turn's wait.
+type verdict int
+
+const (
+	verdictGo    verdict = iota // it sends its request, which done must follow
+	verdictAside                // it is given back for its delay
+	verdictStop                 // the process ends
+)
+
+func newBreaker(maxBackoff time.Duration, now func() time.Time, changed func(transition)) *breaker {
+	b := &breaker{maxBackoff: maxBackoff, changed: changed, phase: phaseUp, limit: maxRequests, open: make(chan struct{}), isOpen: true,
+		blamed: map[string]bool{}, suspects: map[string]*suspect{}, doubted: map[schemas.Lane]int{}, lines: map[lineKey]*line{},
+		debuts: map[string]*debuts{}, now: now, tried: map[schemas.Lane]uint64{}, turns: map[lineKey]*turns{}}
+	close(b.open)
 	return b
 }
 
 // fetchable waits until batches may be fetched, and is false when ctx ends before.
 func (b *breaker) fetchable(ctx context.Context) bool {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	select {
-	case <-closed:
-		return true
-	case <-ctx.Done():
-		return false
+	for {
+		b.mu.Lock()
+		open, free := b.open, b.isOpen
+		if free && b.phase == phaseDown && !b.lone() {
+			b.budget--
+			b.gate()
+		}
+		b.mu.Unlock()
+		if free {
+			return true
+		}
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 
-// acquire waits until t may send its request, which done must follow. It is false
-// when ctx ends before.
-func (b *breaker) acquire(ctx context.Context, t *turn) bool {
+// gate lets batches be fetched, or not, as the phase wants it.
+func (b *breaker) gate() {
+	switch want := b.phase != phaseDown || b.lone() || b.budget > 0; {
+	case want && !b.isOpen:
+		close(b.open)
+		b.isOpen = true
+	case !want && b.isOpen:
+		b.open = make(chan struct{})
+		b.isOpen = false
+	}
+}
+
+// lone says that the endpoint is taken to be down, but only batches of one
+// MetricsExporter have failed.
+func (b *breaker) lone() bool { return b.phase == phaseDown && len(b.blamed) == 1 }
+
+// acquire waits until t may send its request, or is to be given back.
+func (b *breaker) acquire(ctx context.Context, t *turn) verdict {
 	b.mu.Lock()
-	t.admitted = make(chan struct{})
+	if b.crowded(t) {
+		b.mu.Unlock()
+		return verdictAside
+	}
+	b.joined(t)
+	if tr := b.trialOf(t); tr != nil && t.failures == 0 {
+		t.record = tr.record
+	}
+	t.told = make(chan verdict, 1)
 	b.waiting = append(b.waiting, t)
 	if t.lane == schemas.LaneLive && b.draining && t.stored.After(b.recovered) {
 		b.stopDraining() // the oldest go first: those before it have gone
@@ -119,59 +240,176 @@ func (b *breaker) acquire(ctx context.Context, t *turn) bool {
 	b.dispatch()
 	b.mu.Unlock()
 	select {
-	case <-t.admitted:
-		return true
+	case v := <-t.told:
+		return v
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, w := range b.waiting {
-		if w == t {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			b.watchIdle()
-			return false
+	if b.leave(t) {
+		b.watchIdle()
+		return verdictStop
+	}
+	return <-t.told // meanwhile
+}
+
+// leave takes t from the waiting, if it is there.
+func (b *breaker) leave(t *turn) bool {
+	i := slices.Index(b.waiting, t)
+	if i < 0 {
+		return false
+	}
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	b.release(t)
+	return true
+}
+
+// crowded says whether t is to be given back for t.delay: enough of its
+// MetricsExporter's, or of all that fail, are being tried.
+func (b *breaker) crowded(t *turn) bool {
+	if b.phase == phaseDown {
+		return false
+	}
+	if b.mustWait(t) {
+		b.putAside(t)
+		return true
+	}
+	if !b.doubts(t.key) {
+		return false
+	}
+	if b.doubted[t.lane] < workersOfDoubted {
+		t.doubted = true
+		b.doubted[t.lane]++
+		return false
+	}
+	if tr := b.trialOf(t); tr != nil {
+		t.delay = pipe.RetryDelay(pipe.KindRetry, 0, math.MaxUint64, b.maxBackoff)
+		tr.until = time.Now().Add(t.delay + comeback)
+	} else {
+		b.putAside(t)
+	}
+	return true
+}
+
+// doubts says whether a MetricsExporter's batches fail, one after the other.
+func (b *breaker) doubts(key string) bool {
+	s := b.suspects[key]
+	return s != nil && s.failures >= failuresToDoubt
+}
+
+// release gives back what t used of workersOfDoubted.
+func (b *breaker) release(t *turn) {
+	if t.doubted {
+		t.doubted = false
+		b.doubted[t.lane]--
+	}
+}
+
+// thin gives back, while the endpoint is down, all but a few of each lane: the oldest,
+// those of MetricsExporters of which none has failed, then of other ones than the
+// oldest's, and at most one more of that.
+func (b *breaker) thin() {
+	if b.phase != phaseDown {
+		return
+	}
+	for _, lane := range schemas.Lanes {
+		var held []*turn
+		for _, t := range b.waiting {
+			if t.lane == lane {
+				held = append(held, t)
+			}
+		}
+		oldest := oldestOf(held)
+		slices.SortFunc(held, func(x, y *turn) int {
+			return cmp.Or(first(x == oldest, y == oldest), first(!b.blamed[x.key], !b.blamed[y.key]),
+				first(x.key != oldest.key, y.key != oldest.key), cmp.Compare(x.probed, y.probed), cmp.Compare(x.sequence, y.sequence))
+		})
+		same := 0
+		for i, t := range held {
+			if b.blamed[t.key] && t.key == oldest.key {
+				same++
+			}
+			if i > heldOthers || same > 2 {
+				b.sendAside(t)
+			}
 		}
 	}
-	return true // admitted meanwhile
+}
+
+// sendAside ends t's wait: it is given back.
+func (b *breaker) sendAside(t *turn) {
+	b.leave(t)
+	b.putAside(t)
+	t.told <- verdictAside
+}
+
+// first orders what is before what is not.
+func first(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case x:
+		return -1
+	}
+	return 1
+}
+
+func oldestOf(turns []*turn) *turn {
+	if len(turns) == 0 {
+		return nil
+	}
+	return slices.MinFunc(turns, func(x, y *turn) int { return cmp.Compare(x.sequence, y.sequence) })
 }
 
 // dispatch admits who may go.
 func (b *breaker) dispatch() {
-	for b.free() {
-		i := b.next()
-		if i < 0 {
-			break
-		}
+	b.thin()
+	for i := b.next(); i >= 0; i = b.next() {
 		t := b.waiting[i]
-		b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
+		if b.phase == phaseDown {
+			b.tookTurn(t)
+		}
+		b.waiting = slices.Delete(b.waiting, i, i+1)
 		b.running++
 		if t.lane == schemas.LaneLive {
 			b.live++
 		}
 		if b.phase == phaseDown {
-			b.probes = false
 			t.probed++
+			if b.isOther(t) {
+				t.other = true
+				b.others++
+			} else {
+				b.probes = false
+				b.tried[t.lane]++
+			}
 		}
-		close(t.admitted)
+		t.told <- verdictGo
 	}
 	b.watchIdle()
 }
 
-// free says whether one more request may begin.
-func (b *breaker) free() bool {
-	if b.phase == phaseDown {
-		return b.probes && b.running == 0
+// isOther says whether t's success would tell that there is no outage.
+func (b *breaker) isOther(t *turn) bool { return b.lone() && !b.blamed[t.key] }
+
+// free says whether t's request may begin.
+func (b *breaker) free(t *turn) bool {
+	switch {
+	case b.phase != phaseDown:
+		return b.running < b.limit
+	case b.isOther(t):
+		return b.others == 0
 	}
-	return b.running < b.limit
+	return b.probes && b.running == 0
 }
 
 // next returns who of the waiting goes first: a live batch before a backfill's,
-// then the oldest. Probes take turns among MetricsExporters, lest one whose
-// batches alone fail keep all others from being tried.
+// then the oldest. Probes take turns among MetricsExporters, and among the batches of
+// one, lest what alone fails keep all others from being tried.
 func (b *breaker) next() int {
 	best := -1
 	for i, t := range b.waiting {
-		if b.draining && t.lane != schemas.LaneLive {
+		if b.draining && t.lane != schemas.LaneLive || !b.free(t) {
 			continue
 		}
 		if best < 0 || b.before(t, b.waiting[best]) {
@@ -183,14 +421,55 @@ func (b *breaker) next() int {
 
 func (b *breaker) before(x, y *turn) bool {
 	if x.lane != y.lane {
-		return x.lane == schemas.LaneLive
+		backfill := b.phase == phaseDown && b.tried[schemas.LaneLive] >= turnsOfLive*(b.tried[schemas.LaneBackfill]+1)
+		return (x.lane == schemas.LaneLive) != backfill
 	}
 	if b.phase == phaseDown && x.key != y.key {
 		if p, q := b.probesOf(x), b.probesOf(y); p != q {
 			return p < q
 		}
 	}
+	if b.phase == phaseDown && x.key == y.key {
+		turns := b.turns[lineKey{x.lane, x.key}]
+		other := turns != nil && turns.oldest >= turnsOfOldest*(turns.others+1)
+		switch {
+		case b.isOldest(x):
+			return !other
+		case b.isOldest(y):
+			return other
+		case x.probed != y.probed:
+			return x.probed < y.probed
+		}
+	}
 	return x.sequence < y.sequence
+}
+
+// turns counts the probes with a line's oldest batch, and with its others.
+type turns struct{ oldest, others uint64 }
+
+// tookTurn counts a probe with t.
+func (b *breaker) tookTurn(t *turn) {
+	k := lineKey{t.lane, t.key}
+	n := b.turns[k]
+	if n == nil {
+		n = &turns{}
+		b.turns[k] = n
+	}
+	if b.isOldest(t) {
+		n.oldest++
+	} else {
+		n.others++
+	}
+}
+
+// isOldest says whether t is the oldest that waits of its line.
+func (b *breaker) isOldest(t *turn) bool {
+	for _, w := range b.waiting {
+		if w.key == t.key && w.lane == t.lane && w.sequence < t.sequence {
+			return false
+		}
+	}
+	return true
 }
 
 // probesOf counts the probes with batches of t's MetricsExporter and lane.
@@ -206,78 +485,151 @@ func (b *breaker) probesOf(t *turn) uint64 {
 
 // done says how t's request ended: err is nil or what pipe.KindOf sorts. It
 // returns whether the batch is to be kept and sent again when its next turn comes;
-// otherwise its fate is as always.
+// otherwise its fate is as always, unless t.poison says that it is to be given up.
 func (b *breaker) done(t *turn, err error) (again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.ended(t)
+	kind, delay := pipe.KindOf(err)
+	if t.failures == 0 && (err == nil || kind != pipe.KindPermanent) {
+		b.debuted(t.key, err == nil)
+	}
+	if err == nil || kind == pipe.KindPermanent {
+		// What is refused for good was read: the endpoint is there.
+		b.settled(t)
+		b.succeeded(t)
+		b.call()
+	} else if again = b.failed(t, err, kind, delay); !again {
+		b.giveBack(t, err, delay)
+	}
+	b.dispatch()
+	return again
+}
+
+// ended frees what t's request used.
+func (b *breaker) ended(t *turn) {
 	b.running--
 	if t.lane == schemas.LaneLive {
 		b.live--
 	}
-	kind, delay := pipe.KindOf(err)
+	if t.other {
+		t.other = false
+		b.others--
+	}
+	b.release(t)
+}
+
+// failed returns whether t is to be kept after a failure.
+func (b *breaker) failed(t *turn, err error, kind pipe.Kind, delay time.Duration) (again bool) {
+	s := b.suspects[t.key]
+	if s == nil {
+		s = &suspect{since: b.successes}
+		b.suspects[t.key] = s
+	}
+	s.failures++
+	if t.failures > 0 && t.seen < b.successes {
+		t.strikes++
+	}
+	t.failures, t.seen = t.failures+1, b.successes
 	switch {
-	case err == nil || kind == pipe.KindPermanent:
-		// What is refused for good was read: the endpoint is there.
-		b.succeeded()
+	case b.phase != phaseDown && (s.since < b.successes || t.strikes >= strikesOut) && time.Since(b.succeeds) < vouches:
+		return false // the endpoint took others meanwhile
 	case b.phase == phaseUp && kind != pipe.KindRetryAfter && b.failures+1 < failuresToOpen:
 		b.failures++
+		b.blamed[t.key] = true
+		return false
 	case b.phase == phaseDown && t.probed == 0:
-		again = true // began before the outage was noticed
+		b.blamed[t.key] = true // began before the outage was noticed
+		b.gate()
 	default:
-		b.fail(err, kind, delay)
-		again = true
+		b.fail(t, err, kind, delay)
 	}
-	b.dispatch()
-	return again
+	return true
+}
+
+// giveBack notes that t comes again, or is poison.
+func (b *breaker) giveBack(t *turn, err error, delay time.Duration) {
+	tr := b.gaveBack(t, max(min(delay, asideMost), b.maxBackoff))
+	if !errors.As(err, new(*serverError)) {
+		tr.doubt = doubt{}
+	} else if b.poison(t.key, &tr.doubt) {
+		t.poison = true
+		b.settled(t)
+	}
 }
 
 // abandon says that t's request was cut short by this process.
 func (b *breaker) abandon(t *turn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.running--
-	if t.lane == schemas.LaneLive {
-		b.live--
-	}
+	b.ended(t)
 	b.dispatch()
 }
 
-func (b *breaker) succeeded() {
+func (b *breaker) succeeded(t *turn) {
+	alone := b.lone() && !b.blamed[t.key]
+	if b.phase == phaseDown && !alone {
+		// That others failed in the same outage tells nothing about them.
+		maps.DeleteFunc(b.suspects, func(_ string, s *suspect) bool { return s.since == b.successes })
+	}
+	b.successes++
+	b.succeeds = time.Now()
+	delete(b.suspects, t.key)
+	clear(b.blamed)
 	b.down.first = b.phase == phaseUp
 	switch b.phase {
 	case phaseUp:
 		b.failures = 0
 	case phaseDown:
 		b.timer.Stop()
+		if alone {
+			b.up() // it was not the endpoint
+			break
+		}
 		b.recovered = time.Now()
 		b.phase, b.limit, b.draining = phaseRecovering, 1, true
-		close(b.closed)
+		for _, t := range slices.Clone(b.waiting) {
+			if b.mustWait(t) { // it was looked at; older ones go first
+				b.sendAside(t)
+			}
+		}
 		b.changed(transition{phase: phaseRecovering, at: b.recovered, since: b.down.since, reason: b.down.reason})
 	case phaseRecovering:
 		if b.limit++; b.limit >= maxRequests {
-			b.phase, b.failures = phaseUp, 0
-			b.changed(transition{phase: phaseUp, at: time.Now(), since: b.down.since, reason: b.down.reason})
+			b.up()
 		}
 	}
+	b.gate()
+}
+
+func (b *breaker) up() {
+	b.phase, b.failures, b.limit, b.looks = phaseUp, 0, maxRequests, 0
+	b.changed(transition{phase: phaseUp, at: time.Now(), since: b.down.since, reason: b.down.reason})
 }
 
 // fail opens the breaker, or keeps it open.
-func (b *breaker) fail(err error, kind pipe.Kind, delay time.Duration) {
+func (b *breaker) fail(t *turn, err error, kind pipe.Kind, delay time.Duration) {
 	now := time.Now()
 	b.down.first = b.phase == phaseUp
 	switch b.phase {
 	case phaseUp:
 		b.failures = 0
 		b.down.since = now
-		b.closed = make(chan struct{})
-		for _, t := range b.waiting {
-			t.probed = 0
+		b.budget = 0
+		clear(b.tried)
+		clear(b.turns)
+		for _, w := range b.waiting {
+			w.probed = 0
 		}
-	case phaseRecovering:
-		b.closed = make(chan struct{})
 	}
+	if b.phase == phaseDown {
+		b.looks = min(max(2*b.looks, 1), mostLooks)
+		b.budget = b.looks
+	}
+	b.blamed[t.key] = true
 	b.phase, b.limit, b.probes = phaseDown, 1, false
 	b.failures++
+	b.gate()
 	b.stopDraining()
 	wait := pipe.RetryDelay(kind, delay, b.failures, b.maxBackoff)
 	b.down.phase, b.down.at, b.down.reason, b.down.next = phaseDown, now, err.Error(), now.Add(wait)
@@ -331,7 +683,7 @@ func (b *breaker) stopDraining() {
 	}
 }
 
-// close stops the timers; nobody waits any more.
+// close stops the timers, and calls back what was set aside: nobody waits any more.
 func (b *breaker) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -339,4 +691,5 @@ func (b *breaker) close() {
 		b.timer.Stop()
 	}
 	b.stopDraining()
+	b.recallAll()
 }

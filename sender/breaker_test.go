@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,23 +24,44 @@ type ward struct {
 	ctx      context.Context
 	admitted chan *turn
 	log      []transition
+
+	seen     sync.Mutex
+	aside    []uint64 // sequences, in the order in which they were given back
+	recalled []uint64
 }
 
 func newWard(t *testing.T) *ward {
 	w := &ward{ctx: t.Context(), admitted: make(chan *turn, 1000)}
-	w.breaker = newBreaker(8*time.Second, func(tr transition) { w.log = append(w.log, tr) })
+	w.breaker = newBreaker(8*time.Second, time.Now, func(tr transition) { w.log = append(w.log, tr) })
 	t.Cleanup(w.close)
 	return w
 }
 
 // wait has t wait for its turn, in the background.
 func (w *ward) wait(t *turn) {
+	w.deliver(t)
+	synctest.Wait()
+}
+
+// deliver is wait that does not wait until t does. What is recalled is delivered
+// again, as the server would.
+func (w *ward) deliver(t *turn) {
+	t.recall = func(time.Duration) {
+		w.seen.Lock()
+		defer w.seen.Unlock()
+		w.recalled = append(w.recalled, t.sequence)
+		w.deliver(&turn{lane: t.lane, key: t.key, sequence: t.sequence, stored: t.stored})
+	}
 	go func() {
-		if w.acquire(w.ctx, t) {
+		switch w.acquire(w.ctx, t) {
+		case verdictGo:
 			w.admitted <- t
+		case verdictAside:
+			w.seen.Lock()
+			defer w.seen.Unlock()
+			w.aside = append(w.aside, t.sequence)
 		}
 	}()
-	synctest.Wait()
 }
 
 // queue has live batches of one MetricsExporter wait.
@@ -66,11 +89,12 @@ func sequences(turns []*turn) (n []uint64) {
 	return n
 }
 
-// break5 opens the breaker with five failures; the last batch is kept and waits.
+// break5 opens the breaker with five failures of batches of two MetricsExporters; the
+// last batch is kept and waits.
 func (w *ward) break5(t *testing.T) {
 	t.Helper()
 	for n := range uint64(failuresToOpen) {
-		w.queue(n + 1)
+		w.wait(&turn{lane: schemas.LaneLive, key: []string{"test/a", "test/b"}[n%2], sequence: n + 1})
 		turn := w.take()[0]
 		again := w.done(turn, errDown)
 		require.Equal(t, n == failuresToOpen-1, again, "until it opens, a batch goes back to the stream")
@@ -93,7 +117,7 @@ func TestBreakerOpens(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWard(t)
 			for n := range uint64(30) {
-				w.queue(n)
+				w.wait(&turn{lane: schemas.LaneLive, key: strconv.FormatUint(n, 10), sequence: n})
 				var err error
 				switch n % 5 {
 				case 3:
@@ -143,24 +167,25 @@ func TestBreakerProbes(t *testing.T) {
 			w := newWard(t)
 			w.break5(t)
 			w.queue(9, 7, 8)
-			start, probes, last := time.Now(), 0, time.Duration(0)
+			start, tried, last := time.Now(), map[uint64]int{}, time.Duration(0)
 			for time.Since(start) < time.Hour {
 				turns := w.take()
 				if len(turns) == 0 {
 					time.Sleep(100 * time.Millisecond)
 					continue
 				}
-				require.Equal(t, []uint64{5}, sequences(turns), "the oldest, alone")
+				require.Len(t, turns, 1, "one, alone")
+				tried[turns[0].sequence]++
 				last = time.Since(w.log[len(w.log)-1].at)
 				require.LessOrEqual(t, last, 8*time.Second+200*time.Millisecond)
-				probes++
 				time.Sleep(time.Minute) // a probe that hangs: no other meanwhile
 				require.Empty(t, w.take())
 				require.True(t, w.done(turns[0], errDown))
 				w.wait(turns[0])
 			}
 			require.GreaterOrEqual(t, last, 4*time.Second, "backed off up to maxBackoff")
-			require.Greater(t, probes, 50)
+			require.Greater(t, tried[5], 30, "mostly the oldest")
+			require.Greater(t, tried[7], 5, "and others, should it be the oldest that fails")
 			require.False(t, w.log[len(w.log)-1].first, "it is one outage")
 		})
 	})
@@ -193,16 +218,32 @@ func TestBreakerProbes(t *testing.T) {
 			require.Equal(t, []uint64{5, 8, 5, 8}, probed)
 		})
 	})
+	t.Run("OKTurnsAmongLanes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.break5(t)
+			w.wait(&turn{lane: schemas.LaneBackfill, key: "test/c", sequence: 1})
+			var probed []uint64
+			for range 9 {
+				time.Sleep(9 * time.Second)
+				turns := w.take()
+				probed = append(probed, sequences(turns)...)
+				require.True(t, w.done(turns[0], errDown))
+				w.wait(turns[0])
+			}
+			require.Equal(t, []uint64{5, 5, 5, 1, 5, 5, 5, 1, 5}, probed)
+		})
+	})
 	t.Run("OKStop", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWard(t)
 			w.break5(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan bool, 1)
-			go func() { ended <- w.acquire(ctx, &turn{lane: schemas.LaneLive, sequence: 1}) }()
+			go func() { ended <- w.acquire(ctx, &turn{lane: schemas.LaneLive, sequence: 1}) == verdictStop }()
 			synctest.Wait()
 			cancel()
-			require.False(t, <-ended)
+			require.True(t, <-ended)
 			time.Sleep(9 * time.Second)
 			require.Equal(t, []uint64{5}, sequences(w.take()), "who left is not waited for")
 		})
@@ -244,7 +285,9 @@ func TestBreakerRecovers(t *testing.T) {
 				running = append(running[1:], w.take()...)
 			}
 			require.Len(t, order, 30)
-			require.IsIncreasing(t, order)
+			for i, n := range order {
+				require.InDelta(t, 11+i, n, called, "%v", order)
+			}
 			require.LessOrEqual(t, most, maxRequests)
 			require.Equal(t, []phase{phaseDown, phaseRecovering, phaseUp}, w.phases())
 			require.Equal(t, w.log[0].at, w.log[2].since)

@@ -166,6 +166,9 @@ func (c *httpClient) accepted(resp *http.Response, answer []byte) (rejected int6
 // refused turns an answer that is no success into an error of the right kind.
 func (c *httpClient) refused(resp *http.Response, answer []byte) error {
 	err := fmt.Errorf("the endpoint answered %s: %s", resp.Status, c.message(resp, answer))
+	if resp.StatusCode == http.StatusInternalServerError {
+		err = &serverError{err}
+	}
 	if delay, ok := pipe.RetryAfterHeader(resp.Header, c.now()); ok && retryable(resp.StatusCode) {
 		return pipe.RetryAfter(err, delay)
 	}
@@ -175,19 +178,28 @@ func (c *httpClient) refused(resp *http.Response, answer []byte) error {
 	return pipe.Permanent(err)
 }
 
+// serverError is an answer of 500: an endpoint's own failure, or what it says to data
+// that it will never take.
+type serverError struct{ error }
+
+func (e *serverError) Unwrap() error { return e.error }
+
 // retryable says whether the same batch can succeed later. OTLP names 429, 502,
 // 503 and 504. The others here are not about the batch but about the way to the
-// endpoint (credentials, address, a proxy, a timeout), which somebody will mend:
-// until then the batch waits, for it would be lost otherwise. 500 is not among
-// them: endpoints answer it for data they never take.
+// endpoint (credentials, address, a proxy, a timeout) or the endpoint itself (5xx),
+// which somebody will mend: until then the batch waits, for it would be lost
+// otherwise. 501 and 505 are about what was asked, and stay. Endpoints answer 500
+// also to data that they never take, which the breaker finds out.
 func retryable(code int) bool {
 	switch code {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+	case http.StatusTooManyRequests,
 		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
 		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestTimeout:
 		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return false
 	}
-	return code/100 == 3
+	return code/100 == 3 || code/100 == 5
 }
 
 // message returns what the endpoint said: the text of a protobuf Status, or the

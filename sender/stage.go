@@ -24,11 +24,11 @@ const (
 	// lane.
 	inFlight = 4
 
-	// maxAckPending bounds the requests of one exporter and lane over all
-	// processes, those that wait for a retry included. It is small because it is
-	// also how far a batch can overtake an older one that failed, and some endpoints
-	// refuse what is older than the newest they have.
-	maxAckPending = 4 * inFlight
+	// maxAckPending is how many batches of one exporter and lane may be unacked, over
+	// all processes. Those that one MetricsExporter has waiting for a retry, or set
+	// aside meanwhile, count, and they must not keep those of others from being tried;
+	// at the server each is a few bytes. What is fetched is bounded by inFlight.
+	maxAckPending = 50_000
 )
 
 // Config is what a sender needs.
@@ -82,7 +82,7 @@ func New(cfg Config) (*Stage, error) {
 			return nil, fmt.Errorf("exporter %q: %w", e.Name, err)
 		}
 		w := newWatch(s, e, self)
-		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: newBreaker(e.MaxBackoff, w.changed),
+		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: newBreaker(e.MaxBackoff, cfg.Now, w.changed),
 			delivered: &pipe.Delivered{}})
 	}
 	return s, nil
@@ -117,9 +117,16 @@ func (s *Stage) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// stopDelay is after how long what a process that ends gives back is delivered
+// again. At once it could go to a request of its own that it is withdrawing.
+const stopDelay = 100 * time.Millisecond
+
 // errStopping gives back a batch that waited for its turn when the process was
-// told to stop: another process, or the next, has its turn at once.
-var errStopping = pipe.Later(errors.New("the process is stopping"), 0)
+// told to stop: another process, or the next, has its turn.
+var errStopping = pipe.Later(errors.New("the process is stopping"), stopDelay)
+
+// errAside gives back a batch that waits for others of its MetricsExporter.
+var errAside = errors.New("others of the metrics exporter are tried first")
 
 // handle delivers one batch, when the exporter's breaker lets it, and reports it.
 func (s *Stage) handle(work, running context.Context, e *endpoint, lane schemas.Lane, m *pipe.Message) error {
@@ -127,10 +134,13 @@ func (s *Stage) handle(work, running context.Context, e *endpoint, lane schemas.
 	if err != nil {
 		return pipe.Permanent(err)
 	}
-	t := &turn{lane: lane, key: b.key(), sequence: m.Sequence, stored: m.Stored}
+	t := &turn{lane: lane, key: b.key(), sequence: m.Sequence, stored: m.Stored, recall: m.Recall()}
 	for {
-		if !e.breaker.acquire(running, t) {
+		switch e.breaker.acquire(running, t) {
+		case verdictStop:
 			return errStopping
+		case verdictAside:
+			return pipe.Later(errAside, t.delay)
 		}
 		rejected, why, err := e.client.Send(work, m.Data, m.Header.Get(schemas.HeaderEncoding))
 		if err == nil {
@@ -144,6 +154,9 @@ func (s *Stage) handle(work, running context.Context, e *endpoint, lane schemas.
 			return err
 		}
 		if !e.breaker.done(t, err) {
+			if t.poison {
+				return pipe.Permanent(fmt.Errorf("%w (again and again, while the endpoint took others)", err))
+			}
 			return err
 		}
 		m.Retried(work, err)

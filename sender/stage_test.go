@@ -11,13 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
@@ -41,6 +41,12 @@ const window = "monitoring/times@2026-01-01T00:00:00Z/2026-01-01T00:05:00Z#1"
 // exporter's stream.
 func publish(t *testing.T, p *pipe.Pipe, exporter string, n int, encoding string) {
 	t.Helper()
+	publishOf(t, p, exporter, "times", n, encoding)
+}
+
+// publishOf is publish for the MetricsExporter of the given name.
+func publishOf(t *testing.T, p *pipe.Pipe, exporter, name string, n int, encoding string) {
+	t.Helper()
 	body, err := proto.Marshal(&colmetrics.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{{
 		ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{{Name: "m", Data: &metrics.Metric_Gauge{Gauge: &metrics.Gauge{
 			DataPoints: []*metrics.NumberDataPoint{{TimeUnixNano: 1, Value: &metrics.NumberDataPoint_AsInt{AsInt: int64(n)}}}}}}}}}}}})
@@ -54,7 +60,7 @@ func publish(t *testing.T, p *pipe.Pipe, exporter string, n int, encoding string
 		body = b.Bytes()
 		h.Set(schemas.HeaderEncoding, "gzip")
 	}
-	h.Set(schemas.HeaderWindow, window)
+	h.Set(schemas.HeaderWindow, strings.Replace(window, "times", name, 1))
 	h.Set(schemas.HeaderLane, "live")
 	h.Set(schemas.HeaderExporter, exporter)
 	h.Set(schemas.HeaderRun, "run")
@@ -62,7 +68,7 @@ func publish(t *testing.T, p *pipe.Pipe, exporter string, n int, encoding string
 	h.Set(schemas.HeaderBatch, strconv.Itoa(n))
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	_, err = p.Publish(t.Context(), pipe.Outgoing{
-		Subject: schemas.OTLPSubject(exporter, schemas.LaneLive, "monitoring", "times", at, "run", n), Header: h, Data: body})
+		Subject: schemas.OTLPSubject(exporter, schemas.LaneLive, "monitoring", name, at, "run", n), Header: h, Data: body})
 	require.NoError(t, err)
 }
 
@@ -188,21 +194,23 @@ func TestStage(t *testing.T) {
 
 	t.Run("ErrPermanent", func(t *testing.T) {
 		p := pipetest.MustOpen(t, "prom")
-		e := mustStartEndpoint(t, func(v int64) error {
+		f := mustStartFlaky(t)
+		f.refuse(func(v int64) int {
 			if v == 7 {
-				return consumererror.NewPermanent(errors.New("bad point"))
+				return http.StatusBadRequest
 			}
-			return nil
+			return 0
 		})
 		publish(t, p, "prom", 7, "gzip")
 		publish(t, p, "prom", 8, "gzip")
-		run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(e.url)})
-		require.EqualValues(t, 8, e.receive(t), "a refused batch does not hold up the next")
+		run(t, p, config.Exporter{Name: "prom", Endpoint: config.Address(f.url)})
 		waitDelivered(t, p, "prom")
+		accepted, _, _ := f.counts()
+		require.Equal(t, []int64{8}, accepted, "a refused batch does not hold up the next")
 		dead, err := p.Get(t.Context(), schemas.DeadStream, schemas.DeadSubject(schemas.Sender, "monitoring", "times"))
 		require.NoError(t, err)
 		require.Equal(t, "7", dead.Header.Get(schemas.HeaderBatch), "kept whole, with its headers")
-		require.Contains(t, dead.Header.Get(schemas.HeaderDeadReason), "bad point")
+		require.Contains(t, dead.Header.Get(schemas.HeaderDeadReason), "400 Bad Request")
 	})
 
 	t.Run("ErrGarbageHeaders", func(t *testing.T) {

@@ -252,6 +252,10 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	if meta, err := msg.Metadata(); err == nil {
 		m.Attempt, m.Stored, m.Sequence = meta.NumDelivered, meta.Timestamp, meta.Sequence.Stream
 	}
+	reply := msg.Reply()
+	// A second answer, which nats.go's Msg does not give. If it fails, the first
+	// one's delay ends all the same.
+	m.recall = func(after time.Duration) { _ = c.p.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, after)) }
 	log := c.about(m)
 
 	renew := keepLease(msg)

@@ -24,6 +24,7 @@ type Message struct {
 	Sequence uint64
 
 	retried func(ctx context.Context, cause error)
+	recall  func(after time.Duration)
 	after   func(ctx context.Context)
 }
 
@@ -47,6 +48,11 @@ func (m *Message) Retried(ctx context.Context, cause error) {
 	}
 	m.Attempt++
 }
+
+// Recall returns a function that has the message delivered again after another
+// delay, to whoever asks first, once it was given back with one (Later). It does not
+// hold the message, and is called after the handler has returned.
+func (m *Message) Recall() func(after time.Duration) { return m.recall }
 
 // Window returns the window id of the message's header; empty where it has none.
 func (m *Message) Window() string { return m.Header.Get(schemas.HeaderWindow) }
