@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -16,11 +17,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
-	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 const (
@@ -35,6 +34,14 @@ const (
 	// settleDelay is after what time it is looked again whether what was to be exported
 	// of a window before is.
 	settleDelay = 15 * time.Second
+
+	// ackDoubt is for how long what a sender told of a batch does not count: had its
+	// process ended before the ack, the batch would be sent once more within this time.
+	ackDoubt = time.Minute
+
+	// eventSkew is how much the clocks of two servers may differ, of which one stored a
+	// batch and the other what became of it.
+	eventSkew = time.Second
 
 	// maxBody bounds a batch that is read back, before compression. One point alone may
 	// make a batch that is larger than MaxRequestBytes; such a batch is not compared.
@@ -118,17 +125,12 @@ func (w *worker) exported(ctx context.Context, v *visible) (map[uint64]uint64, e
 	if err := w.othersWait(ctx, v); err != nil {
 		return nil, err
 	}
-	refused, err := w.refused(ctx, v)
-	if err != nil {
-		return nil, err
-	}
 	job, start := v.Job, schemas.JobWindow(v.Job).Start
 	traces := map[string]*trace{}
 	of := func(m *jetstream.RawStreamMsg) *trace {
 		run := m.Header.Get(schemas.HeaderRun)
 		id, err := schemas.ParseWindowID(m.Header.Get(schemas.HeaderWindow))
-		// What the endpoint refused is not there, nor all that its run told.
-		if err != nil || id.Window != schemas.JobWindow(job) || run == "" || run == v.Run || refused[run] {
+		if err != nil || id.Window != schemas.JobWindow(job) || run == "" || run == v.Run {
 			return nil
 		}
 		if traces[run] == nil {
@@ -141,7 +143,7 @@ func (w *worker) exported(ctx context.Context, v *visible) (map[uint64]uint64, e
 	}
 
 	left := maxRecords
-	err = w.each(ctx, schemas.PointsStream, schemas.PointsFilter(w.exporter, job.Namespace, job.Name, start), func(m *jetstream.RawStreamMsg) error {
+	err := w.each(ctx, schemas.PointsStream, schemas.PointsFilter(w.exporter, job.Namespace, job.Name, start), func(m *jetstream.RawStreamMsg) error {
 		t := of(m)
 		if t == nil || len(m.Data)%recordBytes != 0 || len(m.Data)/recordBytes > left {
 			return nil
@@ -165,14 +167,14 @@ func (w *worker) exported(ctx context.Context, v *visible) (map[uint64]uint64, e
 		complete[run] = t.want > 0 && t.chunks == t.want
 	}
 	for _, lane := range schemas.Lanes {
-		var last uint64
+		var sent []sentBatch
 		filter := schemas.OTLPWindowFilter(w.exporter, lane, job.Namespace, job.Name, start)
 		err := w.each(ctx, schemas.OTLPStream(w.exporter), filter, func(m *jetstream.RawStreamMsg) error {
 			t := of(m)
 			if t == nil {
 				return nil
 			}
-			last = max(last, m.Sequence)
+			sent = append(sent, newSentBatch(m))
 			if complete[t.run] {
 				return nil
 			}
@@ -184,12 +186,19 @@ func (w *worker) exported(ctx context.Context, v *visible) (map[uint64]uint64, e
 			})
 		})
 		if err == nil {
-			err = w.delivered(ctx, lane, last)
+			err = w.delivered(ctx, job, lane, sent)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	// Not before all is delivered, since a batch may be refused at last. What the
+	// endpoint refused is not there, nor all that its run told.
+	refused, err := w.refused(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(traces, func(run string, _ *trace) bool { return refused[run] })
 	if left <= 0 {
 		w.log.Warn("a window has more points than are compared with what was exported, the rest is sent again",
 			"window", job.Window, "metrics_exporter", job.Namespace+"/"+job.Name, "compared", maxRecords)
@@ -225,56 +234,6 @@ func (w *worker) othersWait(ctx context.Context, v *visible) error {
 		}
 		return pipe.Later(errSettle, settleDelay)
 	})
-}
-
-// delivered puts the window off until the sender has delivered what a lane has up to
-// a sequence: what comes after it could overtake it.
-func (w *worker) delivered(ctx context.Context, lane schemas.Lane, last uint64) error {
-	if last == 0 {
-		return nil
-	}
-	c, err := w.cfg.Pipe.JS.Consumer(ctx, schemas.OTLPStream(w.exporter), schemas.SenderDurable(w.exporter, lane))
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return pipe.Later(errSettle, settleDelay)
-	}
-	if err != nil {
-		return fmt.Errorf("look at what exporter %q was sent: %w", w.exporter, err)
-	}
-	info := c.CachedInfo()
-	if info.AckFloor.Stream < last && (info.NumPending > 0 || info.NumAckPending > 0) {
-		return pipe.Later(errSettle, settleDelay)
-	}
-	return nil
-}
-
-// refused returns the runs of the window of which the endpoint refused a batch: those
-// that have a dead letter, and those of which one was given up, for as long as events
-// are kept.
-func (w *worker) refused(ctx context.Context, v *visible) (map[string]bool, error) {
-	runs := map[string]bool{}
-	// They are few, or there is more amiss than this.
-	filter := schemas.DeadSubject(schemas.Sender, v.Job.Namespace, v.Job.Name)
-	err := w.cfg.Pipe.Each(ctx, schemas.DeadStream, pipe.Selection{Subjects: []string{filter}, HeadersOnly: true},
-		func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
-			id, err := schemas.ParseWindowID(m.Headers().Get(schemas.HeaderWindow))
-			if err == nil && id.Window == schemas.JobWindow(v.Job) && m.Headers().Get(schemas.HeaderExporter) == w.exporter {
-				runs[m.Headers().Get(schemas.HeaderRun)] = true
-			}
-			return nil
-		})
-	if err != nil {
-		return nil, err
-	}
-	dropped := schemas.EventSubject(v.Job.Namespace, v.Job.Name, schemas.EventDropped)
-	err = w.cfg.Pipe.Each(ctx, schemas.EventsStream, pipe.Selection{Subjects: []string{dropped}}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
-		e := new(wire.Event)
-		if proto.Unmarshal(m.Data(), e) == nil && e.Stage == string(schemas.Sender) && e.Exporter == w.exporter &&
-			e.StartUnixNano == v.Job.StartUnixNano && e.EndUnixNano == v.Job.EndUnixNano {
-			runs[e.Run] = true
-		}
-		return nil
-	})
-	return runs, err
 }
 
 // each calls see with the last message of every subject that a filter selects. What

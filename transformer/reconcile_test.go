@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -67,6 +68,19 @@ func (h *harness) deliver() {
 		}
 		require.NoError(h, batch.Error())
 	}
+}
+
+// bury makes a dead letter of a batch, as the sender does.
+func (h *harness) bury(m jetstream.Msg) {
+	h.Helper()
+	header := nats.Header{}
+	for k, v := range m.Headers() {
+		if k != nats.MsgIdHdr {
+			header[k] = v
+		}
+	}
+	_, err := h.pipe.Publish(h.Context(), pipe.Outgoing{Subject: schemas.DeadSubject(schemas.Sender, "monitoring", "rt"), Header: header, Data: m.Data()})
+	require.NoError(h, err)
 }
 
 func found(e *wire.Event) string {
@@ -212,6 +226,125 @@ func TestReconcileWaits(t *testing.T) {
 	h.transform(a)
 }
 
+// stuckAt has a sender take all that lies in prom.one's live lane and tell of what it
+// delivered: all but the batch of a sequence, which is never acked.
+func (h *harness) stuckAt(sequence uint64, tell func(*wire.Event)) {
+	h.Helper()
+	c, err := h.pipe.JS.CreateOrUpdateConsumer(h.Context(), schemas.OTLPStream("prom.one"), jetstream.ConsumerConfig{
+		Durable: schemas.SenderDurable("prom.one", schemas.LaneLive), FilterSubject: schemas.OTLPFilter("prom.one", schemas.LaneLive),
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour,
+	})
+	require.NoError(h, err)
+	batch, err := c.FetchNoWait(1000)
+	require.NoError(h, err)
+	for m := range batch.Messages() {
+		meta, err := m.Metadata()
+		require.NoError(h, err)
+		if meta.Sequence.Stream == sequence {
+			continue
+		}
+		id, err := schemas.ParseWindowID(m.Headers().Get(schemas.HeaderWindow))
+		require.NoError(h, err)
+		n, err := strconv.ParseUint(m.Headers().Get(schemas.HeaderBatch), 10, 64)
+		require.NoError(h, err)
+		e := &wire.Event{
+			Type: string(schemas.EventExported), Stage: string(schemas.Sender), Namespace: id.Namespace, Name: id.Name,
+			Lane: m.Headers().Get(schemas.HeaderLane), Request: m.Headers().Get(schemas.HeaderRequest),
+			Run: m.Headers().Get(schemas.HeaderRun), Exporter: "prom.one", Batch: n,
+		}
+		if tell != nil {
+			tell(e)
+		}
+		require.NoError(h, h.pipe.Event(h.Context(), e))
+		require.NoError(h, m.DoubleAck(h.Context()))
+	}
+	require.NoError(h, batch.Error())
+}
+
+// TestReconcileStuck has the endpoint never take a batch: it holds up no window but its
+// own.
+func TestReconcileStuck(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		stuck  uint64 // sequence: 1 is another window's
+		passed time.Duration
+		tell   func(*wire.Event)
+		lose   bool // the events
+		later  bool
+	}{
+		{name: "OK", stuck: 1, passed: time.Hour},
+		{name: "OKFailed", stuck: 1, passed: time.Hour, tell: func(e *wire.Event) { e.Type = string(schemas.EventFailed) }},
+		{name: "OKEventsLost", stuck: 1, passed: time.Hour, lose: true},
+		{name: "ErrOwn", stuck: 3, passed: time.Hour, later: true},
+		{name: "ErrJustNow", stuck: 1, passed: ackDoubt / 2, later: true},
+		{name: "ErrOtherExporter", stuck: 1, passed: time.Hour, tell: func(e *wire.Event) { e.Exporter = "other" }, later: true},
+		{name: "ErrOtherRun", stuck: 1, passed: time.Hour, tell: func(e *wire.Event) { e.Run = "RUN9" }, later: true},
+		{name: "ErrOtherBatch", stuck: 1, passed: time.Hour, tell: func(e *wire.Event) { e.Batch += 100 }, later: true},
+		{name: "ErrOtherRequest", stuck: 1, passed: time.Hour, tell: func(e *wire.Event) { e.Request = "again" }, later: true},
+		{name: "ErrOtherStage", stuck: 1, passed: time.Hour, tell: func(e *wire.Event) { e.Stage = string(schemas.Querier) }, later: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			planned := func() {
+				require.NoError(t, h.pipe.Event(t.Context(), &wire.Event{Type: string(schemas.EventPlanned), Namespace: "a", Name: "b"}))
+			}
+			planned()
+			id := schemas.WindowID{Namespace: "monitoring", Name: "other", Window: schemas.Window{Start: epoch, End: epoch.Add(time.Minute)}, Generation: 1}
+			_, err := h.pipe.Publish(t.Context(), pipe.Outgoing{
+				Subject: schemas.OTLPSubject("prom.one", schemas.LaneLive, "monitoring", "other", epoch, "RUN0", 0),
+				Header:  nats.Header{schemas.HeaderWindow: {id.String()}, schemas.HeaderRun: {"RUN0"}, schemas.HeaderBatch: {"0"}, schemas.HeaderPoints: {"0"}}})
+			require.NoError(t, err)
+			h.transform(h.rows(reconciled(), parts()...))
+			h.stuckAt(tt.stuck, tt.tell)
+			if tt.lose {
+				require.NoError(t, h.pipe.Purge(t.Context(), schemas.EventsStream, ">"))
+				planned()
+			}
+			h.stage.cfg.Now = func() time.Time { return time.Now().Add(tt.passed) }
+			rows := h.lateRows(changed()...)
+			if !tt.later {
+				got, _ := h.transform(rows)
+				require.Equal(t, revisions, got)
+				return
+			}
+			kind, delay := pipe.KindOf(h.late().handle(t.Context(), h.message(rows, 1)))
+			require.Equal(t, pipe.KindLater, kind)
+			require.Equal(t, settleDelay, delay)
+		})
+	}
+}
+
+// asking runs something before it is looked where a consumer is.
+type asking struct {
+	jetstream.JetStream
+	before func()
+}
+
+func (a *asking) Consumer(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+	if a.before != nil {
+		before := a.before
+		a.before = nil
+		before()
+	}
+	return a.JetStream.Consumer(ctx, stream, name)
+}
+
+// TestReconcileRefusedMeanwhile has the endpoint refuse a batch while it is looked what
+// was exported.
+func TestReconcileRefusedMeanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.transform(h.rows(reconciled(), parts()...))
+	h.pipe.JS = &asking{h.pipe.JS, func() {
+		h.bury(h.stored(schemas.OTLPStream("prom.one"))[2])
+		h.deliver()
+	}}
+	got, _ := h.transform(h.lateRows(parts()...))
+	require.Len(t, got, 50)
+}
+
 // TestReconcileRefused has the endpoint refuse a batch: nothing of its run is taken
 // for exported.
 func TestReconcileRefused(t *testing.T) {
@@ -219,15 +352,7 @@ func TestReconcileRefused(t *testing.T) {
 	h := newHarness(t)
 	h.transform(h.rows(reconciled(), parts()...))
 	h.deliver()
-	m := h.stored(schemas.OTLPStream("prom.one"))[2]
-	header := nats.Header{}
-	for k, v := range m.Headers() {
-		if k != nats.MsgIdHdr {
-			header[k] = v
-		}
-	}
-	_, err := h.pipe.Publish(t.Context(), pipe.Outgoing{Subject: schemas.DeadSubject(schemas.Sender, "monitoring", "rt"), Header: header, Data: m.Data()})
-	require.NoError(t, err)
+	h.bury(h.stored(schemas.OTLPStream("prom.one"))[2])
 	got, _ := h.transform(h.lateRows(parts()...))
 	require.Len(t, got, 50)
 }
