@@ -35,9 +35,9 @@ type Config struct {
 	// parameters made of them (config.Config.LabelParameters).
 	Labels          map[string]string
 	LabelParameters map[string]string
-	// Gate says whether there is room for another window of an exporter. While it
+	// Gate says whether there is room for another window of an exporter's lane. While it
 	// returns false, its jobs wait in the stream, at no cost to Kusto. Nil: always.
-	Gate func(ctx context.Context, exporter string) bool
+	Gate func(ctx context.Context, exporter string, lane schemas.Lane) bool
 	// Version of this program.
 	Version string
 	// Transport to the clusters; nil is one of each client's own.
@@ -123,7 +123,7 @@ func (w *worker) consumer() pipe.ConsumerConfig {
 		cfg.Concurrency-- // it gets no more slots than that
 	}
 	if gate := w.stage.cfg.Gate; gate != nil {
-		cfg.Gate = func(ctx context.Context) bool { return gate(ctx, w.exporter) }
+		cfg.Gate = func(ctx context.Context) bool { return gate(ctx, w.exporter, w.lane) }
 	}
 	return cfg
 }

@@ -329,9 +329,12 @@ func TestConsumers(t *testing.T) {
 	require.Equal(t, "k2o.job.telemetry.e.backfill.>", w.consumer().Filter)
 	require.Nil(t, w.consumer().Gate)
 	var asked string
-	w.stage.cfg.Gate = func(_ context.Context, exporter string) bool { asked = exporter; return false }
+	w.stage.cfg.Gate = func(_ context.Context, exporter string, lane schemas.Lane) bool {
+		asked = exporter + "/" + string(lane)
+		return false
+	}
 	require.False(t, w.consumer().Gate(t.Context()))
-	require.Equal(t, "e", asked)
+	require.Equal(t, "e/backfill", asked)
 
 	_, err := New(Config{})
 	require.EqualError(t, err, "querier: a pipe, at least one cluster and at least one exporter are needed")

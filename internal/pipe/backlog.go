@@ -18,9 +18,10 @@ type Backlog struct {
 	// Bytes is exact when nothing is kept for a replay, and else their share by the
 	// mean size of the stream's messages.
 	Bytes uint64
-	// Windows is how many wait for their transform before that, and RowBytes what
-	// all exporters' rows take on disk.
-	Windows  uint64
+	// Windows is how many wait for their transform before that, and LiveWindows those
+	// of them that are no backfill's.
+	Windows, LiveWindows uint64
+	// RowBytes is what all exporters' rows take on disk.
 	RowBytes uint64
 }
 
@@ -125,7 +126,11 @@ func (p *Pipe) rowBacklog(ctx context.Context, exporter string, b *Backlog) erro
 		if err != nil {
 			return fmt.Errorf("backlog of exporter %q: %w", exporter, err)
 		}
-		b.Windows += c.CachedInfo().NumPending + uint64(c.CachedInfo().NumAckPending)
+		windows := c.CachedInfo().NumPending + uint64(c.CachedInfo().NumAckPending)
+		b.Windows += windows
+		if lane == schemas.LaneLive {
+			b.LiveWindows = windows
+		}
 	}
 	return nil
 }

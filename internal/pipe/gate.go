@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
 const (
@@ -25,18 +27,25 @@ const (
 	maxWindows  = 1000
 )
 
-// Gate says whether an exporter has room for another window. Beyond its
+// Gate says whether an exporter has room for another window of a lane. Beyond its
 // high-water mark the exporter's windows wait as jobs, which are small and have
-// cost Kusto nothing.
+// cost Kusto nothing. Rows of backfills that wait for their transform hold up
+// backfills only.
 type Gate struct {
 	backlog func(ctx context.Context, exporter string) (Backlog, error)
 	log     *slog.Logger
 	now     func() time.Time
 	space   *space
-	gates   map[string]*gate
+	gates   map[gateKey]*gate
 }
 
-// gate is that of one exporter. Each has a lock of its own, since it is held over
+// gateKey names a gate.
+type gateKey struct {
+	exporter string
+	lane     schemas.Lane
+}
+
+// gate is that of one exporter and lane. Each has a lock of its own, since it is held over
 // a request: a stream that gives no answer must hold up nobody else.
 type gate struct {
 	mark uint64
@@ -48,20 +57,22 @@ type gate struct {
 
 // NewGate returns a Gate over the high-water marks of exporters, in bytes.
 func (p *Pipe) NewGate(exporters []ExporterStream) *Gate {
-	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, space: p.space, gates: map[string]*gate{}}
+	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, space: p.space, gates: map[gateKey]*gate{}}
 	for _, e := range exporters {
-		g.gates[e.Name] = &gate{mark: uint64(max(e.MaxBacklogBytes, 0))}
+		for _, lane := range schemas.Lanes {
+			g.gates[gateKey{e.Name, lane}] = &gate{mark: uint64(max(e.MaxBacklogBytes, 0))}
+		}
 	}
 	return g
 }
 
-// Open says whether the exporter has room, and the disk. When the backlog cannot be
+// Open says whether the exporter has room for a window of the lane, and the disk. When the backlog cannot be
 // known the last answer stands.
-func (g *Gate) Open(ctx context.Context, exporter string) bool {
+func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) bool {
 	if g.space.err() != nil {
 		return false
 	}
-	e, ok := g.gates[exporter]
+	e, ok := g.gates[gateKey{exporter, lane}]
 	if !ok {
 		return true
 	}
@@ -80,15 +91,19 @@ func (g *Gate) Open(ctx context.Context, exporter string) bool {
 	if e.closed {
 		share = gateReopen
 	}
+	windows := b.Windows
+	if lane == schemas.LaneLive {
+		windows = b.LiveWindows
+	}
 	closed := b.Bytes*100 > e.mark*share || b.Bytes >= e.mark ||
-		b.Windows*100 > maxWindows*share || b.Windows > gateWindows && b.RowBytes*100 > e.mark*share
+		windows*100 > maxWindows*share || windows > gateWindows && b.RowBytes*100 > e.mark*share
 	if closed != e.closed {
 		e.closed = closed
 		if closed {
-			g.log.Warn("backlog is beyond its high-water mark, windows wait as jobs", "exporter", exporter,
-				"bytes", b.Bytes, "mark", e.mark, "windows_without_transform", b.Windows, "row_bytes", b.RowBytes)
+			g.log.Warn("backlog is beyond its high-water mark, windows wait as jobs", "exporter", exporter, "lane", lane,
+				"bytes", b.Bytes, "mark", e.mark, "windows_without_transform", windows, "row_bytes", b.RowBytes)
 		} else {
-			g.log.Info("backlog has come down, windows are queried again", "exporter", exporter, "bytes", b.Bytes, "mark", e.mark)
+			g.log.Info("backlog has come down, windows are queried again", "exporter", exporter, "lane", lane, "bytes", b.Bytes, "mark", e.mark)
 		}
 	}
 	return !e.closed
