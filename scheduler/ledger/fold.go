@@ -41,13 +41,11 @@ func (f *Folder) fold(ctx context.Context, b *bucket, events []*wire.Event) erro
 			d = &dayEvents{chunks: map[int][]*wire.Event{}}
 			days[id.dayID] = d
 		}
-		switch schemas.EventType(e.Type) {
-		case schemas.EventSkipped:
+		if schemas.EventType(e.Type) == schemas.EventSkipped {
 			d.skipped = append(d.skipped, e)
 			continue
-		case schemas.EventFailed, schemas.EventRetrying:
-			d.last = later(d.last, errorOf(e))
 		}
+		d.last = later(d.last, wrong(e))
 		d.chunks[id.number] = append(d.chunks[id.number], e)
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -61,6 +59,18 @@ func (f *Folder) fold(ctx context.Context, b *bucket, events []*wire.Event) erro
 		})
 	}
 	return g.Wait()
+}
+
+// wrong returns what an event says went wrong; nil: nothing. That a dead letter was
+// put back is a decision and no error.
+func wrong(e *wire.Event) *wire.WindowError {
+	switch schemas.EventType(e.Type) {
+	case schemas.EventFailed, schemas.EventRetrying:
+		if e.LetterUnixNano == 0 {
+			return errorOf(e)
+		}
+	}
+	return nil
 }
 
 // foldDay writes a day's chunks and then what they add up to. A folder that ends

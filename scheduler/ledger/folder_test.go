@@ -227,3 +227,22 @@ func TestFolder(t *testing.T) {
 		require.EqualError(t, err, "ledger: retention must not be negative, got -1s")
 	})
 }
+
+// The lines of windows tell a skip once, also where it was told twice.
+func TestWindowsSkippedTwice(t *testing.T) {
+	p := pipetest.MustOpen(t)
+	start(t, Config{Pipe: p}, nil)
+	// The last one begins before midnight, and is of another day than those it covers.
+	s := newStory("x").export(0).withSkipped(1, 2).withSkipped(1, 3).withSkipped(850, 3).withSkipped(830, 50)
+	publish(t, p, s.events)
+	settle(t, p)
+	windows, sum := read(t, p, "x", began.Add(24*time.Hour))
+	var got []string
+	for _, w := range windows {
+		if w.State == StateSkipped {
+			got = append(got, fmt.Sprintf("%s %s", w.ID.Window.Start.Sub(began), w.ID.Window.End.Sub(began)))
+		}
+	}
+	require.Equal(t, []string{"1m0s 4m0s", "13h50m0s 14h40m0s"}, got)
+	require.EqualValues(t, 2, sum.States[StateSkipped])
+}

@@ -119,13 +119,11 @@ func records(t testing.TB, now time.Time, events []*wire.Event) ([]Window, Summa
 			day = &wire.LedgerDay{}
 			days[id.dayID] = day
 		}
-		switch schemas.EventType(e.Type) {
-		case schemas.EventSkipped:
+		if schemas.EventType(e.Type) == schemas.EventSkipped {
 			applySkipped(day, e)
 			continue
-		case schemas.EventFailed, schemas.EventRetrying:
-			day.LastError = later(day.LastError, errorOf(e))
 		}
+		day.LastError = later(day.LastError, wrong(e))
 		if chunks[id] == nil {
 			chunks[id] = &wire.LedgerChunk{}
 		}

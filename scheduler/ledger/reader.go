@@ -165,18 +165,21 @@ func (r *Reader) windows(ctx context.Context, namespace, name string, filter Fil
 	slices.SortFunc(days, func(a, b dated) int { return cmp.Compare(a.day, b.day) })
 	// What overrules a skipped range can be of a later day.
 	var known []stretch
+	var skipped []*wire.SkippedRange
 	for _, d := range days {
+		skipped = append(skipped, d.Skipped...)
 		for _, c := range d.Chunks {
 			for _, s := range slices.Concat(c.Covered, c.Replayed) {
 				known = append(known, stretch{start: s.StartUnixNano, end: s.EndUnixNano})
 			}
 		}
 	}
+	left := passedOver(skipped, known)
 	if newest {
 		slices.Reverse(days)
 	}
 	for _, d := range days {
-		windows, err := r.day(ctx, d.dayID, d.LedgerDay, filter, known)
+		windows, err := r.day(ctx, d.dayID, d.LedgerDay, filter, left)
 		if err != nil {
 			return err
 		}
@@ -192,8 +195,8 @@ func (r *Reader) windows(ctx context.Context, namespace, name string, filter Fil
 	return nil
 }
 
-// day returns the windows of a day.
-func (r *Reader) day(ctx context.Context, id dayID, d *wire.LedgerDay, filter Filter, known []stretch) ([]Window, error) {
+// day returns the windows of a day, and what is left of its skipped ranges.
+func (r *Reader) day(ctx context.Context, id dayID, d *wire.LedgerDay, filter Filter, skipped map[*wire.SkippedRange][]schemas.Window) ([]Window, error) {
 	lists := make([][]Window, len(d.Chunks))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(readAhead)
@@ -221,7 +224,7 @@ func (r *Reader) day(ctx context.Context, id dayID, d *wire.LedgerDay, filter Fi
 	}
 	windows := slices.Concat(lists...)
 	for _, s := range d.Skipped {
-		for _, left := range minus(s.StartUnixNano, s.EndUnixNano, known) {
+		for _, left := range skipped[s] {
 			w := Window{
 				ID:       schemas.WindowID{Namespace: id.namespace, Name: id.name, Window: left, Generation: s.Generation},
 				Exporter: s.Exporter, State: StateSkipped, Scheduled: true, Planned: instant(s.AtUnixNano), Rejected: map[string]uint64{},

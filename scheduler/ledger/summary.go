@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -108,7 +109,6 @@ func summarize(namespace, name string, days []*wire.LedgerDay, now time.Time) Su
 	}
 	s.LastError = newError(lastError)
 	s.advance(chunks, skipped, now)
-	s.States[StateSkipped] += uint64(len(skipped))
 	if len(chunks) == 0 && len(skipped) > 0 {
 		s.Exporter = skipped[len(skipped)-1].Exporter
 	}
@@ -193,11 +193,15 @@ func (s *Summary) advance(chunks []*wire.ChunkDigest, skipped []*wire.SkippedRan
 	}
 	// Whatever else is known of a window overrules a skip.
 	done := append(slices.Clone(known), replayed...)
-	for _, r := range skipped {
-		known = append(known, stretch{r.StartUnixNano, r.EndUnixNano, r, nil})
-		for _, left := range minus(r.StartUnixNano, r.EndUnixNano, done) {
+	left := passedOver(skipped, done)
+	s.States[StateSkipped] += uint64(len(left))
+	for r, ranges := range left {
+		for _, left := range ranges {
 			s.Gaps = append(s.Gaps, Gap{left, StateSkipped, r.Message})
 		}
+	}
+	for _, r := range skipped {
+		known = append(known, stretch{r.StartUnixNano, r.EndUnixNano, r, nil})
 	}
 	byStart := func(a, b stretch) int { return cmp.Compare(a.start, b.start) }
 	slices.SortFunc(known, byStart)
@@ -232,7 +236,44 @@ func (s *Summary) advance(chunks []*wire.ChunkDigest, skipped []*wire.SkippedRan
 			s.Watermark = instant(reached)
 		}
 	}
-	slices.SortFunc(s.Gaps, func(a, b Gap) int { return a.Start.Compare(b.Start) })
+	s.Gaps = join(s.Gaps)
+}
+
+// join orders gaps, and makes one of those that follow each other for the same reason:
+// they come chunk by chunk.
+func join(gaps []Gap) []Gap {
+	slices.SortFunc(gaps, func(a, b Gap) int { return a.Start.Compare(b.Start) })
+	var joined []Gap
+	for _, g := range gaps {
+		if n := len(joined); n > 0 && joined[n-1].State == g.State && joined[n-1].Message == g.Message && !joined[n-1].End.Before(g.Start) {
+			if g.End.After(joined[n-1].End) {
+				joined[n-1].End = g.End
+			}
+			continue
+		}
+		joined = append(joined, g)
+	}
+	return joined
+}
+
+// passedOver returns what is left of each skipped range without what is done and
+// without the other ranges; one of which nothing is left is not among them. A
+// scheduler that ends, or is overtaken, between the event of a skip and the skip itself
+// leaves one to the next that says the same of a longer range.
+func passedOver(skipped []*wire.SkippedRange, done []stretch) map[*wire.SkippedRange][]schemas.Window {
+	skipped = slices.Clone(skipped)
+	slices.SortFunc(skipped, func(a, b *wire.SkippedRange) int {
+		return cmp.Or(cmp.Compare(a.StartUnixNano, b.StartUnixNano), -cmp.Compare(a.EndUnixNano, b.EndUnixNano))
+	})
+	left := map[*wire.SkippedRange][]schemas.Window{}
+	reached := int64(math.MinInt64)
+	for _, r := range skipped {
+		if ranges := minus(max(r.StartUnixNano, reached), r.EndUnixNano, done); len(ranges) > 0 {
+			left[r] = ranges
+		}
+		reached = max(reached, r.EndUnixNano)
+	}
+	return left
 }
 
 // minus returns what is left of a range without those that are done.

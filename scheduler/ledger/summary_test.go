@@ -88,6 +88,42 @@ func TestSummary(t *testing.T) {
 		require.Len(t, got.Gaps, 3)
 	})
 
+	t.Run("OKSkippedTwice", func(t *testing.T) {
+		s := exports(exports(newStory("x"), 0, 30), 60, 100).withSkipped(30, 29).withSkipped(30, 30).withSkipped(40, 20).withSkipped(30, 30)
+		got := sum(t, s, at(101))
+		require.Equal(t, []Gap{{window(30, 60), StateSkipped, "30 windows were due more than catchUp, 1m0s, ago"}}, got.Gaps)
+		require.EqualValues(t, 1, got.States[StateSkipped])
+		got = sum(t, s.withSkipped(25, 10), at(101))
+		require.Equal(t, []Gap{
+			{window(30, 35), StateSkipped, "10 windows were due more than catchUp, 1m0s, ago"},
+			{window(35, 60), StateSkipped, "30 windows were due more than catchUp, 1m0s, ago"},
+		}, got.Gaps)
+	})
+
+	// A failure of more than ten minutes, which is of several chunks and days.
+	t.Run("OKOneGap", func(t *testing.T) {
+		s := exports(newStory("x"), 0, 5)
+		for n := 5; n < 25*60; n++ {
+			s.event(n, schemas.EventFailed, 1)
+		}
+		exports(s, 25*60, 25*60+1).event(25*60+1, schemas.EventFailed, 1)
+		got := sum(t, s, at(25*60+2))
+		require.Equal(t, []Gap{{window(5, 25*60), StateFailed, "failed"}, {window(25*60+1, 25*60+2), StateFailed, "failed"}}, got.Gaps)
+		for n := 30; n < 60; n++ {
+			s.event(n, schemas.EventDropped, 3, letter(n*60+1))
+		}
+		require.Equal(t, []Gap{{window(5, 30), StateFailed, "failed"}, {window(30, 60), StateFailed, "given up"}, {window(60, 25*60), StateFailed, "failed"},
+			{window(25*60+1, 25*60+2), StateFailed, "failed"}}, sum(t, s, at(25*60+2)).Gaps)
+	})
+
+	t.Run("OKPutBack", func(t *testing.T) {
+		s := exports(newStory("x"), 0, 5).event(5, schemas.EventFailed, 1, because(schemas.Querier, "permanent", "no such table")).
+			event(5, schemas.EventRetrying, 2, because(schemas.Querier, "permanent", "dead letter 2 was put back where it failed"), letter(5*60+1))
+		got := sum(t, s, at(7))
+		require.Equal(t, "querier: no such table", got.LastError.String())
+		require.EqualValues(t, 1, got.States[StatePlanned])
+	})
+
 	t.Run("OKReplayOnly", func(t *testing.T) {
 		s := newStory("x").event(-500, schemas.EventPlanned, 1, request("r")).event(-499, schemas.EventFailed, 1, request("r"))
 		exports(s, 0, 10)
