@@ -34,10 +34,11 @@ func (p *Pipe) Get(ctx context.Context, stream, subject string) (*jetstream.RawS
 	return msg, nil
 }
 
-// GetRequest names a message of a stream, by its sequence or as the last on a
-// subject.
+// GetRequest names a message of a stream, by its sequence, as the first from a sequence
+// on that is on a subject, or as the last on a subject.
 type GetRequest struct {
 	Seq           uint64 `json:"seq,omitempty"`
+	NextBySubject string `json:"next_by_subj,omitempty"` // with Seq; may have wildcards
 	LastBySubject string `json:"last_by_subj,omitempty"`
 }
 
@@ -48,6 +49,9 @@ func GetFromLeader(ctx context.Context, js jetstream.JetStream, stream string, r
 	fail := func(err error) (*jetstream.RawStreamMsg, error) {
 		if request.LastBySubject != "" {
 			return nil, fmt.Errorf("get %s: %w", request.LastBySubject, err)
+		}
+		if request.NextBySubject != "" {
+			return nil, fmt.Errorf("get %s from message %d of stream %s on: %w", request.NextBySubject, request.Seq, stream, err)
 		}
 		return nil, fmt.Errorf("get message %d of stream %s: %w", request.Seq, stream, err)
 	}

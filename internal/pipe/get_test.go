@@ -36,6 +36,19 @@ func TestGet(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []byte{2}, msg.Data)
 	})
+	t.Run("OKNext", func(t *testing.T) {
+		for seq, want := range map[uint64]uint64{1: 1, 2: 2, 3: 3} {
+			msg, err := pipe.GetFromLeader(t.Context(), p.JS, schemas.RowsStream, pipe.GetRequest{Seq: seq, NextBySubject: schemas.PartFilter("run")})
+			require.NoError(t, err)
+			require.Equal(t, want, msg.Sequence)
+		}
+		msg, err := pipe.GetFromLeader(t.Context(), p.JS, schemas.RowsStream, pipe.GetRequest{Seq: 1, NextBySubject: schemas.PartSubject("run", 2)})
+		require.NoError(t, err)
+		require.EqualValues(t, 3, msg.Sequence)
+		_, err = pipe.GetFromLeader(t.Context(), p.JS, schemas.RowsStream, pipe.GetRequest{Seq: 4, NextBySubject: schemas.PartFilter("run")})
+		require.ErrorIs(t, err, pipe.ErrNoMessage)
+		require.EqualError(t, err, "get k2o.part.run.* from message 4 of stream K2O_ROWS on: no message")
+	})
 	t.Run("ErrNoMessage", func(t *testing.T) {
 		_, err := p.Get(t.Context(), schemas.RowsStream, schemas.PartSubject("run", 3))
 		require.ErrorIs(t, err, pipe.ErrNoMessage)

@@ -86,14 +86,11 @@ func openBucket(ctx context.Context, js jetstream.JetStream) (*bucket, error) {
 func (b *bucket) readEpoch(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	e, err := b.kv.Get(ctx, epochKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return "", nil
-	}
+	epoch, _, err := b.value(ctx, epochKey)
 	if err != nil {
 		return "", fmt.Errorf("read the epoch of bucket %s: %w", schemas.LedgerBucket, err)
 	}
-	return string(e.Value()), nil
+	return string(epoch), nil
 }
 
 // get reads a value into m and returns its bytes and revision; 0 when there is

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
@@ -28,22 +29,15 @@ const partsMark = 0
 // read returns a value and its revision; 0 when there is none.
 func (b *bucket) read(ctx context.Context, key string) ([]byte, uint64, error) {
 	for n := range conflicts {
-		e, err := b.kv.Get(ctx, key)
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			return nil, 0, nil
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("get %s: %w", key, err)
-		}
-		data := e.Value()
-		if len(data) == 0 || data[0] != partsMark {
-			return data, e.Revision(), nil
+		data, revision, err := b.value(ctx, key)
+		if err != nil || revision == 0 || len(data) == 0 || data[0] != partsMark {
+			return data, revision, err
 		}
 		data, err = b.join(ctx, key, strings.Fields(string(data[1:])))
 		if err == nil {
-			return data, e.Revision(), nil
+			return data, revision, nil
 		}
-		if !errors.Is(err, jetstream.ErrKeyNotFound) {
+		if !errors.Is(err, errNoPart) {
 			return nil, 0, err
 		}
 		// The value was written anew meanwhile, or this replica is behind.
@@ -52,14 +46,41 @@ func (b *bucket) read(ctx context.Context, key string) ([]byte, uint64, error) {
 	return nil, 0, fmt.Errorf("get %s of bucket %s: parts of it are missing; where that does not change, delete the bucket, which is then built again", key, schemas.LedgerBucket)
 }
 
+// value returns what is under a key and its revision; 0 when there is nothing. That
+// there is nothing only the leader is believed: a replica that lags behind does not know
+// better, and what it lacks would be missing from sums.
+func (b *bucket) value(ctx context.Context, key string) ([]byte, uint64, error) {
+	e, err := b.kv.Get(ctx, key)
+	if err == nil {
+		return e.Value(), e.Revision(), nil
+	}
+	if !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, 0, fmt.Errorf("get %s: %w", key, err)
+	}
+	m, err := pipe.GetFromLeader(ctx, b.js, stream, pipe.GetRequest{LastBySubject: subjectPrefix + key})
+	// The header is on what somebody put in its place when deleting it.
+	if errors.Is(err, pipe.ErrNoMessage) || err == nil && m.Header.Get("KV-Operation") != "" {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return m.Data, m.Sequence, nil
+}
+
+var errNoPart = errors.New("it is not there")
+
 func (b *bucket) join(ctx context.Context, key string, parts []string) ([]byte, error) {
 	var data []byte
 	for _, part := range parts {
-		e, err := b.kv.Get(ctx, partPrefix+key+"."+part)
+		value, revision, err := b.value(ctx, partPrefix+key+"."+part)
+		if err == nil && revision == 0 {
+			err = errNoPart
+		}
 		if err != nil {
 			return nil, fmt.Errorf("get part %s of %s: %w", part, key, err)
 		}
-		data = append(data, e.Value()...)
+		data = append(data, value...)
 	}
 	return data, nil
 }

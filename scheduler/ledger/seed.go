@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -82,6 +83,10 @@ func eachMessage(ctx context.Context, js jetstream.JetStream, name, filter strin
 		m, err := s.GetMsg(op, seq, jetstream.WithGetMsgSubject(filter))
 		cancel()
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			// A replica that lags behind has not got it yet.
+			m, err = pipe.GetFromLeader(ctx, js, name, pipe.GetRequest{Seq: seq, NextBySubject: filter})
+		}
+		if errors.Is(err, pipe.ErrNoMessage) {
 			return nil
 		}
 		if err != nil {
