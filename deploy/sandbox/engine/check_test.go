@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -128,5 +129,32 @@ func TestSchemaChecks(t *testing.T) {
 	}
 	if err := wrongResult(good, out); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTypedBatches shows that a batch of other types than the result's is noticed when it is made, in every query.
+func TestTypedBatches(t *testing.T) {
+	schema := table.Schema{{Name: "x", Type: table.Long}, {Name: "y", Type: table.String}}
+	x, y := zeros(table.Long, 2), zeros(table.String, 2)
+	for name, tt := range map[string]struct {
+		cols []*table.Vector
+		want string
+	}{
+		"OK":      {[]*table.Vector{x, y}, ""},
+		"ErrType": {[]*table.Vector{x, x}, "the sandbox's column 1 is a long in a result of [{x long} {y string}]: this is a defect"},
+		"ErrInt":  {[]*table.Vector{zeros(table.Int, 2), y}, "the sandbox's column 0 is a int in a result of [{x long} {y string}]: this is a defect"},
+		"ErrFew":  {[]*table.Vector{x}, "the sandbox has 1 columns in a result of [{x long} {y string}]: this is a defect"},
+		"ErrMany": {[]*table.Vector{x, y, y}, "the sandbox's column 2 is a string in a result of [{x long} {y string}]: this is a defect"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rel := typed(&relation{schema: schema, produce: func(_ *run, emit func(*batch) error) error { return emit(&batch{n: 2, cols: tt.cols}) }})
+			got, rows := "", 0
+			if err := rel.produce(newRun(context.Background(), nil), func(b *batch) error { rows += b.n; return nil }); err != nil {
+				got = err.Error()
+			}
+			if got != tt.want || (rows == 2) != (got == "") {
+				t.Errorf("got %q and %d rows", got, rows)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -151,7 +152,7 @@ func liftParse(to table.Type, before func(string) string) kernel {
 			return 0, false
 		})
 	case table.DateTime:
-		return liftText(to, func(s string) (int64, bool) { return parseDateTime(strings.TrimSpace(before(s))) })
+		return liftDateTime(before)
 	case table.TimeSpan:
 		return liftText(to, func(s string) (int64, bool) { return parseTimeSpan(strings.TrimSpace(before(s))) })
 	case table.Decimal, table.GUID:
@@ -164,6 +165,26 @@ func liftParse(to table.Type, before func(string) string) kernel {
 		})
 	}
 	return nil
+}
+
+// liftDateTime reads datetimes. A text that is a date in a form that is not documented ends the query: it may be
+// a datetime, or null.
+func liftDateTime(before func(string) string) kernel {
+	return func(args []operand, n int) (*table.Vector, error) {
+		var failed error
+		v, err := liftText(table.DateTime, func(s string) (int64, bool) {
+			s = strings.TrimSpace(before(s))
+			ticks, ok := parseDateTime(s)
+			if !ok && failed == nil && otherDates.MatchString(s) {
+				failed = &ValueError{fmt.Sprintf("the text %q as a datetime", s), unknown}
+			}
+			return ticks, ok
+		})(args, n)
+		if err == nil {
+			err = failed
+		}
+		return v, err
+	}
 }
 
 func readInteger(s string) (int64, bool) { return parseInteger(strings.TrimSpace(s)) }

@@ -116,10 +116,10 @@ func compileRange(c *compiler, n *kql.Node, _ need) (*relation, error) {
 	from, to, step := bounds[0], bounds[1], bounds[2]
 	if t == table.Real {
 		next := func(x float64) (float64, bool) { return x + step.Reals[0], x+step.Reals[0] != x }
-		return &relation{schema: schema, produce: counted(t, from.Reals[0], to.Reals[0], step.Reals[0], next, c.opts.MaxRows)}, nil
+		return &relation{schema: schema, serialized: true, produce: counted(t, from.Reals[0], to.Reals[0], step.Reals[0], next, c.opts.MaxRows)}, nil
 	}
 	next := func(x int64) (int64, bool) { return addTicks(x, step.Ints[0]) }
-	return &relation{schema: schema, produce: counted(t, from.Ints[0], to.Ints[0], step.Ints[0], next, c.opts.MaxRows)}, nil
+	return &relation{schema: schema, serialized: true, produce: counted(t, from.Ints[0], to.Ints[0], step.Ints[0], next, c.opts.MaxRows)}, nil
 }
 
 // counted has from, next(from) and so on as long as that is not beyond to, at most limit of them.

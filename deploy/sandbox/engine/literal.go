@@ -146,6 +146,15 @@ func parseDateTime(s string) (int64, bool) {
 	return 0, false
 }
 
+// otherDates are texts that look like dates, but are in none of the documented forms. Kusto reads some of them
+// (its documentation has todatetime('12-02-2022')), and does not say as which day.
+var otherDates = regexp.MustCompile(`(?i)^(` +
+	`\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b.*|\d{4}[/.]\d{1,2}[/.]\d{1,2}\b.*|\d{8}|\d{14}|\d{8}T\d{4,6}Z?|\d{1,2}:\d{2}(:\d{2}.*)?|` +
+	`([a-z]{3,9},? )?(\d{1,2}[ -]` + monthNames + `[ -]\d{2,4}|` + monthNames + ` \d{1,2},? \d{2,4})\b.*|` +
+	`\d{4}-\d{1,2}-\d{1,2}[t ]\d{1,2}:\d{2}.*( ?[+-]\d{1,4}| [a-z]{1,5}))$`)
+
+const monthNames = `(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*`
+
 // otherLiterals are Kusto's own within a dynamic literal: datetime(…), timespan(…), guid(…).
 var otherLiterals = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\b[a-z]+\([^()]*\)`)
 

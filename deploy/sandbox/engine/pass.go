@@ -76,7 +76,9 @@ func compileGetSchema(c *compiler, op, input *kql.Node, _ need) (*relation, erro
 			return nil, c.unsupported(op, describe(op)+" with these columns")
 		}
 	}
-	return fixed(t), nil
+	out := fixed(t)
+	out.serialized = true
+	return out, nil
 }
 
 // compileRename gives columns other names, in their places.

@@ -75,10 +75,13 @@ func TestWindows(t *testing.T) {
 		{`datatable(x:long)[] | serialize n = row_number()`, ""},
 		{`datatable(x:long)[1, 2, 4, 8] | sort by x asc | where x - prev(x) > 1 | extend n = row_number()`, "4|1\n8|2"},
 		{`datatable(x:long)[1, 2, 4, 8] | sort by x asc | project-rename y = x | take 3 | project d = y - prev(y, 1, 0) | where d > 1`, "2"},
+		// Kusto docs: serialize operator. The rows of these are in order as they come.
+		{`range a from 1 to 3 step 1 | extend n = row_number(), p = prev(a)`, "1|1|null\n2|2|1\n3|3|2"},
+		{`print b = 1, a = 2 | getschema | where ColumnName == next(ColumnName) or row_number() == 2 | project ColumnName`, "a"},
 		{`datatable(x:long)[3, 1, 2] | top 2 by x asc | extend n = row_number() * 10`, "1|10\n2|20"},
 	})
 	for query, want := range map[string]string{
-		`range a from 1 to 3 step 1 | extend n = row_number()`:                                       `operator "extend" uses a function of neighbouring rows, whose order is not known: sort or serialize them first`,
+		`datatable(a:long)[1] | extend n = row_number()`:                                             `operator "extend" uses a function of neighbouring rows, whose order is not known: sort or serialize them first`,
 		`range a from 1 to 3 step 1 | sort by a | summarize n = count() by a | where prev(n) == 1`:   `operator "where" uses a function of neighbouring rows, whose order is not known: sort or serialize them first`,
 		`range a from 1 to 3 step 1 | sort by a | summarize count() by row_number()`:                 `1:63: function "row_number" here is not supported by the sandbox`,
 		`range a from 1 to 3 step 1 | sort by a | union (print a = 1) | extend n = row_cumsum(a)`:    `operator "extend" uses a function of neighbouring rows, whose order is not known: sort or serialize them first`,

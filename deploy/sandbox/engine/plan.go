@@ -110,7 +110,26 @@ func (c *compiler) result(n *kql.Node) (*relation, error) {
 	if !slices.Equal(rel.schema, want) {
 		return nil, fmt.Errorf("the sandbox's columns %v are not the binder's %v: this is a defect", rel.schema, want)
 	}
-	return rel, nil
+	return typed(rel), nil
+}
+
+// typed is rel with a look at the type of each column of each batch: whatever computed it, a client is never told of another.
+func typed(rel *relation) *relation {
+	out := *rel
+	out.produce = func(r *run, emit func(*batch) error) error {
+		return rel.produce(r, func(b *batch) error {
+			for j, v := range b.cols {
+				if j >= len(rel.schema) || v.Type != rel.schema[j].Type {
+					return fmt.Errorf("the sandbox's column %d is a %v in a result of %v: this is a defect", j, v.Type, rel.schema)
+				}
+			}
+			if len(b.cols) != len(rel.schema) {
+				return fmt.Errorf("the sandbox has %d columns in a result of %v: this is a defect", len(b.cols), rel.schema)
+			}
+			return emit(b)
+		})
+	}
+	return &out
 }
 
 // serverOptions are the options of `set` that bound the answer, which is the server's business.
