@@ -154,6 +154,12 @@ func TestScalars(t *testing.T) {
 		{`print datetime(9999-12-31T23:59:59.9999999) + 1tick, datetime(0001-01-01) - 1tick, datetime(null) + 1d`, "null|null|null"},
 		{`print datetime(2025-06-25T12:00:00+02:00), datetime("2025-06-25 10:15"), datetime(2025-06-25T10:15:00.1234567Z)`,
 			"2025-06-25T10:00:00.0000000Z|2025-06-25T10:15:00.0000000Z|2025-06-25T10:15:00.1234567Z"},
+		// The choices of docs/sandbox.md.
+		{`print 1h / 0, 10675199d * 2, tolong("1.5"), toint(3000000000), tolong("9223372036854775808"), tostring(1.0), tostring(1e20), "a_1" has "1", "é1" has "1"`, "null|null|null|null|null|1.0|1E+20|true|false"},
+		{`datatable(x:real)[real(nan), real(nan), 1, -0.0, 0.0] | summarize dcount(x), make_set(x), stdev(x)`, `3|["NaN",1.0,-0.0]|NaN`},
+		{`datatable(x:real)[real(nan)] | summarize min(x), max(x), arg_max(x, *)`, "null|null|NaN"},
+		{`datatable(x:real)[5] | summarize stdev(x), variance(x), stdevp(x)`, "0.0|0.0|0.0"},
+		{`datatable(s:string)["b", "a", "", "B"] | order by s asc | summarize make_list(s)`, `["","B","a","b"]`},
 		// bin: towards minus infinity; datetimes count from year 1, so 7d starts on a Monday.
 		{`print bin(7, 5), bin(-7, 5), bin(4.5, 1), bin(-4.5, 2), bin(7, 0), bin(7, -5), bin(long(null), 5), floor(7.9, 1), bin(16d, 7d)`,
 			"5|-10|4.0|-6.0|null|null|null|7.0|14.00:00:00"},

@@ -146,7 +146,11 @@ func (a *setter) add(ids []int32, args []operand) {
 			a.put(id, elementKey(v.Strings[j]), v.Strings[j])
 			continue
 		}
-		a.put(id, v.Strings[j], v.Strings[j])
+		key := v.Strings[j]
+		if key == "-0.0" {
+			key = "0.0" // the real: of strings, the quotes are there too
+		}
+		a.put(id, key, v.Strings[j])
 	}
 }
 
