@@ -30,6 +30,9 @@ const (
 	// left alone.
 	sendPoll = 100 * time.Millisecond
 	roomWait = time.Second
+
+	// maxPassed is how many windows without anything to send are passed in one step.
+	maxPassed = 1000
 )
 
 // kept is what the exporter's stream still has of the windows.
@@ -221,30 +224,22 @@ func (r *Replay) Missing() []schemas.Window {
 	return list
 }
 
-// stepSend sends the next window again.
+// stepSend sends the next window again, and passes those before it that have nothing
+// to send: no more than so many that a step ends soon.
 func (r *Replay) stepSend(ctx context.Context) (int, error) {
-	r.state.Windows = uint64(len(r.kept.windows))
-	var kw *keptWindow
-	for i := range r.kept.windows {
-		if w := &r.kept.windows[i]; !w.w.Start.Before(r.state.Next()) {
-			kw = w
-			break
-		}
-	}
+	windows := r.kept.windows
+	r.state.Windows = uint64(len(windows))
 	to := proto.CloneOf(r.state.Request)
 	to.InFlight = nil
 	sent := 0
-	if kw == nil {
-		to.NextUnixNano = to.EndUnixNano
-	} else {
+	i, _ := slices.BinarySearchFunc(windows, r.state.Next(), func(w keptWindow, t time.Time) int { return w.w.Start.Compare(t) })
+	for first := i; i < len(windows) && i-first < maxPassed && sent == 0; {
 		// Of two grids two windows may begin together: the state tells times only, so
 		// both go in one step.
-		to.NextUnixNano = kw.w.Start.UnixNano() + 1
-		for i := range r.kept.windows {
-			w := &r.kept.windows[i]
-			if !w.w.Start.Equal(kw.w.Start) {
-				continue
-			}
+		start := windows[i].w.Start
+		to.NextUnixNano = start.UnixNano() + 1
+		for ; i < len(windows) && windows[i].w.Start.Equal(start); i++ {
+			w := &windows[i]
 			if w.run != nil {
 				if err := r.send(ctx, w); err != nil {
 					return 0, err
@@ -257,7 +252,7 @@ func (r *Replay) stepSend(ctx context.Context) (int, error) {
 			to.Issued++
 		}
 	}
-	if kw == nil || r.kept.windows[len(r.kept.windows)-1].w.Start.Equal(kw.w.Start) {
+	if i == len(windows) {
 		to.NextUnixNano, to.DoneUnixNano = to.EndUnixNano, r.cfg.Now().UnixNano()
 	}
 	if err := r.probe(); err != nil {

@@ -278,6 +278,33 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// Windows of which nothing is kept are passed many at a time, wherever it is killed.
+func TestSendPassesMissing(t *testing.T) {
+	p := pipetest.MustOpen(t, exporter)
+	for _, n := range []int{1500, 1501, 2999} {
+		keep(t, p, n, "R"+strconv.Itoa(n), 0)
+	}
+	for n := range 6 {
+		cfg := config(p, FromSend)
+		cfg.Range.End = start.Add(4200 * time.Minute)
+		cfg.Request = fmt.Sprintf("r%d", n)
+		states := published(t, p, schemas.RequestSubject("ns", "a", cfg.Request))
+		if _, err := issue(t, cfg, n); n > 0 {
+			require.ErrorIs(t, err, errKilled)
+		}
+		r, err := issue(t, cfg, 0)
+		require.NoError(t, err)
+		// 0 to 999, to 1500, 1501, to 2501, to 2999, to 3999, to 4199.
+		for _, times := range states() {
+			require.Equal(t, 7, times)
+		}
+		require.Equal(t, []string{"1500R15000", "1501R15010", "2999R29990"}, copies(t, p, cfg.Request))
+		progress := r.Progress()
+		require.Equal(t, []int{4200, 4200, 4197}, []int{progress.Windows, progress.Issued, progress.Missing})
+		require.EqualValues(t, 4197, r.state.Failed)
+	}
+}
+
 // A copy that is in the stream already is not made again, though the stream has
 // forgotten its id.
 func TestSendFindsItsCopies(t *testing.T) {
