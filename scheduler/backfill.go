@@ -120,11 +120,16 @@ func (b *backfills) want(key string, t *target) {
 // run works on the backfill until it is done or ctx ends.
 func (f *backfill) run(ctx context.Context) {
 	for failures := uint64(0); ctx.Err() == nil; {
+		before := f.state.Seq
 		err := f.work(ctx)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
+		if f.state.Seq != before {
+			failures = 0 // it goes on, by whomever: of several schedulers all but one meet a conflict
+		}
 		failures++
+		// A conflict that repeats itself while nothing goes on is contention.
 		if quiet := errors.Is(err, request.ErrConflict); failures == 1 && !quiet || failures == attempts && quiet {
 			f.log.Warn("the backfill failed, trying again", "error", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
@@ -326,6 +327,29 @@ func TestBackfill(t *testing.T) {
 			return jobs
 		}())
 	})
+}
+
+// What another scheduler does of a backfill is no failure, and a failure after progress
+// is a first one.
+func TestBackfillConflicts(t *testing.T) {
+	s := newStage(t, "2025-06-25T10:00:30Z")
+	s.answer(nil)
+	calls := 0
+	s.startWith(nil, func(scheduler *Scheduler) {
+		scheduler.backfills.store.Publish = func(ctx context.Context, js jetstream.JetStream, messages []*nats.Msg, opts ...jetstreamext.PublishMsgBatchOpt) (*jetstreamext.BatchAck, error) {
+			calls++
+			if calls == 20 || calls == 30 {
+				return nil, errors.New("no answer")
+			}
+			ack, err := jetstreamext.PublishMsgBatch(ctx, js, messages, opts...)
+			if err == nil && calls <= 5 { // the other was first, with the same
+				return nil, &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}
+			}
+			return ack, err
+		}
+	}, backfilled(1, minutely))
+	require.EqualValues(t, 60, s.done("may").Exported)
+	require.Len(t, s.logs("the backfill failed"), 2)
 }
 
 // A scheduler that is killed between any two steps of a backfill, and its successor,
