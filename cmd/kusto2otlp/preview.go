@@ -21,6 +21,7 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/internal/resource"
 	"github.com/kusto2otlp/kusto2otlp/internal/strict"
 	"github.com/kusto2otlp/kusto2otlp/querier"
+	"github.com/kusto2otlp/kusto2otlp/querier/frames"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/transformer"
 )
@@ -311,7 +312,22 @@ func (p *previewed) failed(err error) error {
 	case pipe.KindRetryAfter:
 		verdict = fmt.Sprintf("retry_after: the pipeline would try this window again after %s", duration(delay))
 	}
-	return fmt.Errorf("%s, window %s: %w\n%s", p.doc.Key(), p.window, err, verdict)
+	return fmt.Errorf("%s%s, window %s: %w\n%s", p.place(err), p.doc.Key(), p.window, err, verdict)
+}
+
+// place is where in the file Kusto finds fault with the query; empty when it does not say.
+func (p *previewed) place(err error) string {
+	var e *frames.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	line, column, ok := e.Place()
+	if !ok {
+		return ""
+	}
+	const field = "spec.body"
+	line, column = p.doc.Source.PositionIn(field, strict.Offset(p.doc.MetricsExporter.Spec.Body, line, column))
+	return fmt.Sprintf("%s:%d:%d: %s: ", p.doc.File, line, column, field)
 }
 
 // terminalWidth is how wide a line may be; 0 where there is no terminal.

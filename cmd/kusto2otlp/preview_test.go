@@ -252,6 +252,18 @@ $`, out)
 		}
 	})
 
+	t.Run("ErrKustoPlace", func(t *testing.T) {
+		several := filepath.Join(dir, "several.yaml")
+		write(t, several, previewExporter("first", "5m", "T", "")+"---\n"+previewExporter("a", "5m", "|\n    T\n    | where ä == 1", ""))
+		// The client puts a line with the parameters before the query.
+		*fault = sandbox.Fault{Error: sandbox.SyntaxError("3:9: oh")}
+		code, _, errs := run(t, "preview", "-f", several, "test/a", "--config", conf, "--start", "2026-05-01")
+		*fault = sandbox.Fault{}
+		require.Equal(t, exitFailure, code)
+		require.True(t, strings.HasPrefix(errs, "kusto2otlp: "+several+":22:13: spec.body: test/a, window "), errs)
+		require.Contains(t, errs, "Syntax error: 2:9: oh\n")
+	})
+
 	t.Run("ErrTransform", func(t *testing.T) {
 		bad := filepath.Join(dir, "bad.yaml")
 		write(t, bad, previewExporter("bad", "5m", "T", "  limits: {maxSeries: 2}\n"))

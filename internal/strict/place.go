@@ -35,6 +35,24 @@ func (d *Document) PositionIn(field string, offset int) (line, column int) {
 	return lines + 1 + d.offset, utf8.RuneCount(d.text[start:at]) + 1
 }
 
+// Offset returns the byte at a line and a column of a text, in characters from 1. What is past the
+// end of a line is its end.
+func Offset(text string, line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		i := strings.IndexByte(text[at:], '\n')
+		if i < 0 {
+			break
+		}
+		at += i + 1
+	}
+	for ; column > 1 && at < len(text) && text[at] != '\n'; column-- {
+		_, size := utf8.DecodeRuneInString(text[at:])
+		at += size
+	}
+	return at
+}
+
 // place returns the byte of text at which the byte offset of a scalar's value is written.
 func place(text []byte, n *yaml.Node, offset int) (int, bool) {
 	start, ok := find(text, n.Line, n.Column)

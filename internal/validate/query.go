@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/kql"
@@ -320,7 +319,7 @@ func (q *query) ask(ctx context.Context) []result {
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal) && refusal.Line > 0:
-		q.reportIn(offsetOf(q.body, refusal.Line, refusal.Column), ruleKusto, Error, bodyField, "%s", refusal.Message)
+		q.reportIn(strict.Offset(q.body, refusal.Line, refusal.Column), ruleKusto, Error, bodyField, "%s", refusal.Message)
 		return nil
 	case err != nil:
 		q.report(ruleKusto, Error, bodyField, "%s", err)
@@ -331,21 +330,4 @@ func (q *query) ask(ctx context.Context) []result {
 		list[i] = result{columns: columns}
 	}
 	return list
-}
-
-// offsetOf is the byte at a line and a column, in characters from 1, of a text.
-func offsetOf(text string, line, column int) int {
-	at := 0
-	for ; line > 1; line-- {
-		i := strings.IndexByte(text[at:], '\n')
-		if i < 0 {
-			break
-		}
-		at += i + 1
-	}
-	for ; column > 1 && at < len(text) && text[at] != '\n'; column-- {
-		_, size := utf8.DecodeRuneInString(text[at:])
-		at += size
-	}
-	return at
 }

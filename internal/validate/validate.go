@@ -235,7 +235,7 @@ func placeInExpression(expression string, p strict.Problem) (int, bool) {
 	if m == nil || p.Field != "spec.criteriaExpression" {
 		return 0, false
 	}
-	return offsetOf(expression, atoi(m[1]), atoi(m[2])), true
+	return strict.Offset(expression, atoi(m[1]), atoi(m[2])), true
 }
 
 func atoi(digits string) (n int) {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var regexpDir = regexp.MustCompile(`/[^ "]*/00\d`)
+var regexpDir = regexp.MustCompile(`/[^ "]*/0\d\d`)
 
 func TestFind(t *testing.T) {
 	dir := t.TempDir()

@@ -170,14 +170,41 @@ tests:
 		}
 	})
 
+	t.Run("ErrTableLine", func(t *testing.T) {
+		f := mustLoad(t, head+`tests:
+- name: a
+  window: {start: 2026-05-01T10:00:00Z}
+  tables:
+    T:
+      csv: |
+        a:int,b:string
+
+        1,"two
+        lines"
+        2,x
+        oh,y
+    U:
+      ndjson: |
+        {"a": 1}
+        {"a": 2,
+`, nil)
+		_, err := engine.Run(t.Context(), f.Tests[0])
+		require.Error(t, err)
+		got := strings.ReplaceAll(err.Error(), f.Path, "x")
+		require.Equal(t, `x:14:9: tests[0].tables.T.csv: column "a": "oh" is no int`+"\n"+
+			`x:18:16: tests[0].tables.U.ndjson: the JSON object does not end on its line`, got)
+	})
+
 	t.Run("ErrTables", func(t *testing.T) {
 		for _, tt := range []struct{ table, want string }{
 			{"{columns: [a:int, b:what], rows: []}", `4:74: tests[0].tables.T.columns: column "b": column type must be a kusto scalar type, got "what"`},
 			{"{columns: [a:decimal], rows: [[0.123456789012345], [1234567890123456789.5]]}", `4:115: tests[0].tables.T.rows[1]: column "a": a decimal of more than 15 digits must be in quotes, or YAML reads another number`},
 			{"{columns: [a:int, b:string], rows: [[1, x], [2]]}", `4:108: tests[0].tables.T.rows[1]: must have a value for each of the 2 columns, has 1`},
 			{"{columns: [a:int, b:string], rows: [[1, x], [2, 3], [4, null]]}", `4:108: tests[0].tables.T.rows[1]: column "b": 3 is no string`},
-			{`{csv: "a:int\nx\n"}`, `4:70: tests[0].tables.T.csv: line 2: `},
-			{`{ndjson: "{\"a\": 1}\n{"}`, `4:73: tests[0].tables.T.ndjson: line 2: `},
+			{`{csv: "a:int\nx\n"}`, `4:78: tests[0].tables.T.csv: column "a": "x" is no int`},
+			{"{csv: \"b:int,a:long\n\n      1,2\n\n      ä,y\n\"}", `8:7: tests[0].tables.T.csv: column "b": "ä" is no int`},
+			{`{csv: "a:int,a:int"}`, `4:77: tests[0].tables.T.csv: column "a" appears twice`},
+			{`{ndjson: "{\"a\": 1}\n{"}`, `4:87: tests[0].tables.T.ndjson: the JSON object does not end on its line`},
 			{"{file: none.csv}", `4:64: tests[0].tables.T: open DIR/none.csv: no such file or directory`},
 			{"{file: x.yaml}", `4:64: tests[0].tables.T: file must be a .csv or .ndjson, got "DIR/x.yaml"`},
 			{"{file: bad.csv}", `4:71: tests[0].tables.T.file: DIR/bad.csv:2:1: `},

@@ -163,13 +163,12 @@ func (f *File) tableProblems(at tableAt, err error) strict.Problems {
 		case at.File != "":
 			problems = append(problems, f.doc.Problem(at.field+".file", "%s", e))
 		default:
-			e := *e
-			field := at.field + "." + e.File
-			if e.File = fmt.Sprintf("line %d", e.Line); e.File == "line 0" || field == at.field+".columns" {
-				e.File = ""
+			field, text := at.field+"."+e.File, map[string]string{"csv": at.CSV, "ndjson": at.NDJSON}[e.File]
+			p := f.doc.Problem(field, "%s", e.Message)
+			if text != "" && e.Line > 0 {
+				p.Line, p.Column = f.doc.PositionIn(field, strict.Offset(text, e.Line, 1)+max(e.Column-1, 0))
 			}
-			e.Line, e.Column = 0, 0
-			problems = append(problems, f.doc.Problem(field, "%s", strings.TrimPrefix(e.Error(), ": ")))
+			problems = append(problems, p)
 		}
 	}
 	return problems
