@@ -52,6 +52,9 @@ MetricsExporter, run 'kusto2otlp replay' over the window, and drop the letter.
 
 ATTEMPTS counts deliveries, those among them where a message had to wait for its turn
 or for another instance.`,
+		Example: `  kusto2otlp dead list
+  kusto2otlp dead show 12
+  kusto2otlp dead retry 12`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -83,6 +83,9 @@ in one process; a command of each stage's name runs it alone.
 Try it, without a cluster and without configuration:
 
   kusto2otlp demo`,
+		Example: `  kusto2otlp validate -f exporters/ --config pipeline.yaml
+  kusto2otlp run --config pipeline.yaml
+  kusto2otlp status`,
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
@@ -90,10 +93,25 @@ Try it, without a cluster and without configuration:
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newDemo(), newSandbox(), newStatus(), newWindows(), newDead(), newReplay(), newPreview(), newTest(), newValidate(), newSchema(), newVersion())
+	running := []*cobra.Command{newRun(), newDemo()}
 	for _, stage := range stageCommands {
-		root.AddCommand(newStage(stage))
+		running = append(running, newStage(stage))
 	}
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Write MetricsExporters:", []*cobra.Command{newValidate(), newPreview(), newTest(), newSandbox(), newSchema()}},
+		{"Run them:", running},
+		{"See and steer what runs:", []*cobra.Command{newStatus(), newWindows(), newReplay(), newDead()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.title
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newVersion())
 	return root
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
 
@@ -71,11 +72,20 @@ func TestCommandLine(t *testing.T) {
 	})
 
 	t.Run("OKHelpOfEach", func(t *testing.T) {
-		for _, command := range []string{"run", "scheduler", "querier", "transformer", "sender", "demo", "sandbox", "preview", "test"} {
-			code, out, _ := run(t, command, "--help")
+		var each func(c *cobra.Command)
+		each = func(c *cobra.Command) {
+			path := strings.Fields(c.CommandPath())[1:]
+			code, out, errs := run(t, append(path, "--help")...)
 			require.Zero(t, code)
-			require.Contains(t, out, "Examples:\n  kusto2otlp "+command)
+			require.Empty(t, errs)
+			require.Contains(t, out, "Examples:\n  "+c.CommandPath(), "an example of %s", c.CommandPath())
+			for _, sub := range c.Commands() {
+				require.NotEmpty(t, sub.Short)
+				require.True(t, c.HasParent() || sub.GroupID != "" || sub.Name() == "version", "%s is in no group", sub.CommandPath())
+				each(sub)
+			}
 		}
+		each(newRoot())
 	})
 
 	t.Run("OKVersion", func(t *testing.T) {

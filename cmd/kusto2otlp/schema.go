@@ -23,10 +23,11 @@ const sandboxSchema = "sandbox"
 
 func newSchema() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "schema",
-		Short: "Work with the schema that 'validate' checks queries against",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "schema",
+		Short:   "Work with the schema that 'validate' checks queries against",
+		Example: "  kusto2otlp schema dump --config pipeline.yaml -o schema.json",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newSchemaDump())
 	return cmd
@@ -135,7 +136,7 @@ func writeSchema(f *schemafile.File, path string, out, errs io.Writer) error {
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".schema-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", path, errors.Unwrap(err))
 	}
 	defer func() { _ = os.Remove(temporary.Name()) }() // it is there only after a failure
 	_, err = temporary.Write(text.Bytes())
@@ -152,6 +153,7 @@ func writeSchema(f *schemafile.File, path string, out, errs io.Writer) error {
 			tables += len(d.Tables) + len(d.ExternalTables) + len(d.MaterializedViews)
 		}
 	}
-	fmt.Fprintf(errs, "%s: %d clusters, %d databases, %d tables\n", path, len(f.Clusters), len(f.Databases()), tables)
+	fmt.Fprintf(errs, "%s: %s, %s, %s\n", path, plural(uint64(len(f.Clusters)), "cluster"),
+		plural(uint64(len(f.Databases())), "database"), plural(uint64(tables), "table"))
 	return nil
 }

@@ -55,8 +55,13 @@ func parse(text []byte) (*File, error) {
 	var v struct {
 		Version int `json:"version"`
 	}
-	if err := json.Unmarshal(text, &v); err != nil {
-		return nil, fmt.Errorf("is no schema that 'kusto2otlp schema dump' wrote: %w", err)
+	const foreign = "is no schema that 'kusto2otlp schema dump' wrote"
+	var wrong *json.UnmarshalTypeError
+	switch err := json.Unmarshal(text, &v); {
+	case errors.As(err, &wrong):
+		return nil, errors.New(foreign) // where in Go types it is wrong tells nobody anything
+	case err != nil:
+		return nil, fmt.Errorf(foreign+": %w", err)
 	}
 	if v.Version != Version {
 		return nil, fmt.Errorf("version: must be %d, got %d: dump the schema with this version of kusto2otlp", Version, v.Version)

@@ -90,6 +90,7 @@ func TestFile(t *testing.T) {
 func TestReadErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"ErrJSON":    {"version: 1", "is no schema that 'kusto2otlp schema dump' wrote: invalid character 'v' looking for beginning of value"},
+		"ErrList":    {"[]", "is no schema that 'kusto2otlp schema dump' wrote"},
 		"ErrVersion": {`{"version": 2}`, "version: must be 1, got 2: dump the schema with this version of kusto2otlp"},
 		"ErrNone":    {`{}`, "version: must be 1, got 0: dump the schema with this version of kusto2otlp"},
 		"ErrField":   {`{"version": 1, "cluster": []}`, `unknown field "cluster"`},
