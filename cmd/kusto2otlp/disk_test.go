@@ -65,6 +65,9 @@ func (b *bulk) readyz(t *testing.T) (status int, body string) {
 // A disk that fills up stops the queries, before a write fails, and says so; what is
 // stored can still be sent. When there is room again everything goes on by itself.
 func TestDiskNearlyFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	const windows = 300
 	dir := mustMount(t, "64m")
 	b := mustBulk(t, bulkConfig{dir: filepath.Join(dir, "data"), rows: 1000, clusters: []string{"one"}, exporters: map[string]string{"prom": ""}})
@@ -97,6 +100,9 @@ func TestDiskNearlyFull(t *testing.T) {
 // more until they are opened anew, so the process ends and says why. What was
 // stored is there when it starts again with room.
 func TestDiskFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	const windows = 60
 	dir := mustMount(t, "64m")
 	b := mustBulk(t, bulkConfig{dir: filepath.Join(dir, "data"), rows: 1000, clusters: []string{"one"}, exporters: map[string]string{"prom": ""}})
