@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -45,4 +46,37 @@ func TestSweep(t *testing.T) {
 	settle(t, p)
 	require.NoError(t, sweep(t.Context(), b, now()))
 	require.Equal(t, []string{epochKey}, keys())
+}
+
+// A replay into a day whose records are gone, but not what they add up to, takes nothing
+// of that away.
+func TestSweepThenReplay(t *testing.T) {
+	p := pipetest.MustOpen(t)
+	const day = 24 * 60 // windows
+	s := newStory("x").event(0, schemas.EventFailed, 1)
+	for n := day + 2; n < day+12; n++ { // a chunk
+		if n == day+5 || n == day+8 {
+			s.event(n, schemas.EventPlanned, 1).event(n, schemas.EventFailed, 2).event(n, schemas.EventDropped, 3, letter(n*60+2))
+			continue
+		}
+		s.export(n)
+	}
+	now := func() time.Time { return began.Add(200 * time.Hour) }
+	start(t, Config{Pipe: p, Now: now}, nil)
+	publish(t, p, s.events)
+	settle(t, p)
+	b, err := openBucket(t.Context(), p.JS)
+	require.NoError(t, err)
+	require.NoError(t, sweep(t.Context(), b, now()))
+	windows, before := read(t, p, "x", now())
+	require.Len(t, windows, 1, "only the failed one is kept")
+	require.Len(t, before.Gaps, 4)
+
+	for _, n := range []int{day + 5, day + 10} { // one after the other: the second finds what the first left
+		publish(t, p, newStory("x").event(n, schemas.EventQueried, 100, request("r"), run("r")).events)
+		settle(t, p)
+	}
+	windows, after := read(t, p, "x", now())
+	require.Len(t, windows, 3)
+	require.Equal(t, slices.DeleteFunc(before.Gaps, func(g Gap) bool { return g.Start.Equal(began.Add((day + 5) * time.Minute)) }), after.Gaps)
 }
