@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -78,11 +79,10 @@ Exit status: 0 when there are no errors (there may be warnings), 1 when there ar
 }
 
 func runValidate(ctx context.Context, f validateFlags, out, errs io.Writer) error {
-	parser, err := kql.Open(kql.Config{Engines: validateEngines})
+	parser, err := validateParser()
 	if err != nil {
 		return err
 	}
-	defer parser.Close()
 	cfg := validate.Config{Parser: parser, Engines: validateEngines}
 	if cfg.Schema, err = readSchema(f.schema); err != nil {
 		return err
@@ -132,6 +132,11 @@ func runValidate(ctx context.Context, f validateFlags, out, errs io.Writer) erro
 // validateEngines is how many queries are parsed at a time: an engine takes a second to start, and
 // more than two seldom pay for that.
 const validateEngines = 2
+
+// validateParser is one for the process, kept until it ends, as its engines take long to start.
+var validateParser = sync.OnceValues(func() (*kql.Parser, error) {
+	return kql.Open(kql.Config{Engines: validateEngines})
+})
 
 // loadFor reads the configuration; secrets are needed only by those who connect.
 func loadFor(f validateFlags) (*config.Config, error) {

@@ -144,7 +144,7 @@ exporters: [{name: e, endpoint: "http://localhost:4318/v1/metrics"}]
 	t.Run("OKDump", func(t *testing.T) {
 		path := filepath.Join(dir, "schema.json")
 		code, out, errs := run(t, "schema", "dump", "--config", config, "-o", path)
-		require.Equal(t, []any{0, "", path + ": 1 clusters, 2 databases, 4 tables\n"}, []any{code, out, errs})
+		require.Equal(t, []any{0, "", path + ": 1 cluster, 2 databases, 4 tables\n"}, []any{code, out, errs})
 		code, again, _ := run(t, "schema", "dump", "--config", config, "--kusto", "k")
 		require.Equal(t, 0, code)
 		dumped, err := os.ReadFile(path)
