@@ -18,51 +18,6 @@ var kusto2otlp = (function () {
     return indexes[i] || (indexes[i] = index.call(this, key, value, items, selector));
   };
 
-  // Bridge looks for the instances of generic types from the first on, and asks whole chains of questions about each
-  // object's type: a third of an analysis. What follows gives the same answers, from tables.
-  var cached = Bridge.Class.getCachedType;
-  Bridge.Class.getCachedType = function (type, args) {
-    if (args.length !== 1 && args.length !== 2) return cached.call(this, type, args);
-    var byArg = type.$byArg || (type.$byArg = new Map());
-    if (args.length === 2) {
-      var rest = byArg.get(args[0]);
-      if (rest === undefined) byArg.set(args[0], rest = new Map());
-      byArg = rest;
-    }
-    var last = args[args.length - 1], r = byArg.get(last);
-    if (r === undefined && (r = cached.call(this, type, args)) != null) byArg.set(last, r);
-    return r;
-  };
-
-  var hasValue = Bridge.hasValue;
-  Bridge.hasValue = function (n) {
-    if (n == null) return false;
-    return n.$boxed || Array.isArray(n) ? hasValue.call(this, n) : true;
-  };
-
-  var getCount = System.Array.getCount;
-  System.Array.getCount = function (n, type) {
-    return Array.isArray(n) ? n.length : getCount.call(this, n, type);
-  };
-
-  // Whether an object is of a class follows from its constructor alone, but for what is boxed or plain, for arrays, and for
-  // types that decide themselves.
-  var is = Bridge.is;
-  Bridge.is = function (n, t, ignore, allowNull) {
-    if (n == null || typeof n !== "object" || typeof t !== "function" || n.$boxed) return is.call(this, n, t, ignore, allowNull);
-    var c = n.constructor;
-    if (c.$kind !== "class" || c.$isArrayEnumerator || c.$isArray ||
-      t.$kind !== "class" && t.$kind !== "interface" || t.$is || t.$literal) return is.call(this, n, t, ignore, allowNull);
-    var known = c.$known;
-    if (known === undefined || known.of !== c) {
-      c.$known = known = new Map();
-      known.of = c; // and not of a class that c inherits from
-    }
-    var r = known.get(t);
-    if (r === undefined) known.set(t, r = is.call(this, n, t, ignore, allowNull));
-    return r;
-  };
-
   // Enumerations are numbers at run time; their names are the contract with Go.
   function names(e) {
     var r = {};
