@@ -214,7 +214,11 @@ func (f *previewFlags) cluster(cfg *config.Config, m *schemas.MetricsExporter) (
 		}
 		return cluster, func() {}, nil
 	}
-	sc := sandbox.Config{Listen: "127.0.0.1:0"}
+	parser, err := parserOfProcess()
+	if err != nil {
+		return config.Kusto{}, nil, err
+	}
+	sc := sandbox.Config{Listen: "127.0.0.1:0", Parser: parser}
 	if f.data != "" {
 		data, err := files.Load(f.data)
 		if err != nil {

@@ -98,11 +98,11 @@ func (f *testedFile) failed() (n int) {
 }
 
 func (f *testFlags) test(ctx context.Context, paths []string, match *regexp.Regexp, out io.Writer) error {
-	engine, err := unittest.NewEngine()
+	parser, err := parserOfProcess()
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	engine := unittest.NewEngine(parser)
 	report := newTestReport(f.output, out)
 	var errs []error
 	var tests, failed int

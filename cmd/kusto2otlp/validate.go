@@ -8,13 +8,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
-	"github.com/kusto2otlp/kusto2otlp/internal/kql"
 	"github.com/kusto2otlp/kusto2otlp/internal/schemafile"
 	"github.com/kusto2otlp/kusto2otlp/internal/strict"
 	"github.com/kusto2otlp/kusto2otlp/internal/validate"
@@ -79,11 +77,11 @@ Exit status: 0 when there are no errors (there may be warnings), 1 when there ar
 }
 
 func runValidate(ctx context.Context, f validateFlags, out, errs io.Writer) error {
-	parser, err := validateParser()
+	parser, err := parserOfProcess()
 	if err != nil {
 		return err
 	}
-	cfg := validate.Config{Parser: parser, Engines: validateEngines}
+	cfg := validate.Config{Parser: parser, Engines: parserEngines}
 	if cfg.Schema, err = readSchema(f.schema); err != nil {
 		return err
 	}
@@ -128,15 +126,6 @@ func runValidate(ctx context.Context, f validateFlags, out, errs io.Writer) erro
 	}
 	return nil
 }
-
-// validateEngines is how many queries are parsed at a time: an engine takes a second to start, and
-// more than two seldom pay for that.
-const validateEngines = 2
-
-// validateParser is one for the process, kept until it ends, as its engines take long to start.
-var validateParser = sync.OnceValues(func() (*kql.Parser, error) {
-	return kql.Open(kql.Config{Engines: validateEngines})
-})
 
 // loadFor reads the configuration; secrets are needed only by those who connect.
 func loadFor(f validateFlags) (*config.Config, error) {

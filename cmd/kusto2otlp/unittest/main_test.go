@@ -8,18 +8,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/kusto2otlp/kusto2otlp/internal/kql"
 )
 
 // engine has the parser that all tests share.
 var engine *Engine
 
 func TestMain(m *testing.M) {
-	var err error
-	if engine, err = NewEngine(); err != nil {
+	parser, err := kql.Open(kql.Config{})
+	if err != nil {
 		panic(err)
 	}
+	engine = NewEngine(parser)
 	code := m.Run()
-	engine.Close()
+	parser.Close()
 	if err := goleak.Find(); code == 0 && err != nil {
 		println(err.Error())
 		code = 1
