@@ -8,24 +8,25 @@ import (
 // key is what an analysis depends on.
 type key struct{ version, database, text string }
 
-// cache keeps the most recently used analyses. The zero value keeps none.
-type cache struct {
+// cache keeps the most recently used analyses of one kind. The zero value keeps none.
+type cache[T any] struct {
 	mu    sync.Mutex
 	max   int
 	byKey map[key]*list.Element
-	used  list.List // of *entry, most recent first
+	used  list.List // of *entry[T], most recent first
 }
 
-type entry struct {
+type entry[T any] struct {
 	key   key
-	query *Query
+	value *T
 }
 
-func newCache(size int) *cache {
-	return &cache{max: size, byKey: make(map[key]*list.Element)}
+func newCache[T any](size int) *cache[T] {
+	return &cache[T]{max: size, byKey: make(map[key]*list.Element)}
 }
 
-func (c *cache) get(k key) *Query {
+// get returns nil for what is not kept.
+func (c *cache[T]) get(k key) *T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.byKey[k]
@@ -33,21 +34,21 @@ func (c *cache) get(k key) *Query {
 		return nil
 	}
 	c.used.MoveToFront(e)
-	return e.Value.(*entry).query
+	return e.Value.(*entry[T]).value
 }
 
-func (c *cache) put(k key, q *Query) {
+func (c *cache[T]) put(k key, value *T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.byKey[k]; e != nil {
-		e.Value.(*entry).query = q
+		e.Value.(*entry[T]).value = value
 		c.used.MoveToFront(e)
 		return
 	}
-	c.byKey[k] = c.used.PushFront(&entry{k, q})
+	c.byKey[k] = c.used.PushFront(&entry[T]{k, value})
 	for len(c.byKey) > c.max {
 		oldest := c.used.Back()
 		c.used.Remove(oldest)
-		delete(c.byKey, oldest.Value.(*entry).key)
+		delete(c.byKey, oldest.Value.(*entry[T]).key)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// Report is what Check finds in one text.
+// Report is what Check finds in one text. It is shared between all who ask for the same, and so
+// must not be changed.
 type Report struct {
 	// Kind is Query; or Command or Directive, which are not looked at any further.
 	Kind string
@@ -44,8 +45,16 @@ func (p *Parser) Check(ctx context.Context, schema *Schema, database, text strin
 	if len(text) > p.config.MaxText {
 		return nil, fmt.Errorf("check query: the text must have at most %d bytes, got %d", p.config.MaxText, len(text))
 	}
+	k := key{version, database, text}
+	if r := p.checks.get(k); r != nil {
+		return r, nil
+	}
 	var r *Report
 	err := p.use(ctx, schema, func(ctx context.Context, v *vm) error {
+		// Another may have asked for the same while this one waited.
+		if r = p.checks.get(k); r != nil {
+			return nil
+		}
 		answer, err := v.call(ctx, "check", version, database, text)
 		if err != nil {
 			return err
@@ -53,7 +62,11 @@ func (p *Parser) Check(ctx context.Context, schema *Schema, database, text strin
 		r, err = decodeReport(answer, text)
 		return err
 	})
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	p.checks.put(k, r)
+	return r, nil
 }
 
 func decodeReport(answer, text string) (*Report, error) {

@@ -158,3 +158,18 @@ func TestEngines(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// Many files often have one query: it is checked once, and for each schema.
+func TestCheckCached(t *testing.T) {
+	const text = "ServiceTelemetry | summarize nothing = count() by Nowhere"
+	first := mustCheck(t, mustSchema(t), text)
+	if again := mustCheck(t, mustSchema(t), text); again != first {
+		t.Error("the same text was checked again")
+	}
+	if without := mustCheck(t, nil, text); without == first || len(without.Diagnostics) != 0 || len(first.Diagnostics) == 0 {
+		t.Errorf("without a schema it is another check: %q, with one %q", without.summary(), first.summary())
+	}
+	if other := mustCheck(t, mustSchema(t), text+" "); other == first {
+		t.Error("another text got the same report")
+	}
+}

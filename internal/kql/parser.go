@@ -61,7 +61,8 @@ const loadTimeout = time.Minute
 type Parser struct {
 	config Config
 	script string
-	cache  *cache
+	cache  *cache[Query]
+	checks *cache[Report]
 
 	// engine has the engines, each nil while not loaded; who takes one has the use of it.
 	engine  chan *vm
@@ -84,7 +85,7 @@ func Open(config Config) (*Parser, error) {
 		return nil, err
 	}
 	p := &Parser{
-		config: config, script: script, cache: newCache(config.CacheSize),
+		config: config, script: script, cache: newCache[Query](config.CacheSize), checks: newCache[Report](config.CacheSize),
 		engine: make(chan *vm, config.Engines), closed: make(chan struct{}),
 	}
 	for range config.Engines {

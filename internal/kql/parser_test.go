@@ -238,7 +238,7 @@ func TestAnalyzeCache(t *testing.T) {
 		t.Error(err)
 	}
 
-	c := newCache(2)
+	c := newCache[Query](2)
 	a, b, d := key{text: "a"}, key{text: "b"}, key{text: "d"}
 	c.put(a, first)
 	c.put(b, first)
