@@ -67,6 +67,9 @@ func (s *Scheduler) targetOf(d resource.Document) (*target, string) {
 // want schedules another version of a resource; nil: none.
 func (s *Scheduler) want(key string, t *target, now time.Time) {
 	s.backfills.want(key, t)
+	if t == nil {
+		s.renewals.set(key, nil, 0)
+	}
 	e := s.entries[key]
 	switch {
 	case e == nil && t == nil:

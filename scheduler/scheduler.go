@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Scheduler struct {
 	idle func(now time.Time, sets int, sleep time.Duration)
 
 	backfills *backfills
+	renewals  *renewals
 	declared  *declarer
 
 	// What follows belongs to the loop of Run.
@@ -84,6 +86,7 @@ func New(cfg Config) (*Scheduler, error) {
 		jobs:      jobStore{js: cfg.Pipe.JS, publish: jetstreamext.PublishMsgBatch},
 		entries:   map[string]*entry{},
 		backfills: newBackfills(cfg),
+		renewals:  newRenewals(cfg),
 		declared:  newDeclarer(cfg),
 	}, nil
 }
@@ -115,11 +118,12 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	sourceDone := false
 	s.backfills.start(ctx)
 	defer s.backfills.stop()
-	declareCtx, stopDeclaring := context.WithCancel(ctx)
-	var declaring sync.WaitGroup
-	declaring.Go(func() { s.declared.run(declareCtx) })
-	defer declaring.Wait()
-	defer stopDeclaring()
+	besidesCtx, stopBesides := context.WithCancel(ctx)
+	var besides sync.WaitGroup
+	besides.Go(func() { s.declared.run(besidesCtx) })
+	besides.Go(func() { s.renewals.run(besidesCtx) })
+	defer besides.Wait()
+	defer stopBesides()
 	defer func() {
 		stopSource()
 		for range busy {
@@ -204,6 +208,9 @@ func (s *Scheduler) finish(r result) {
 	} else if e.failures > 0 {
 		e.failures = 0
 		log.Info("windows are issued again")
+	}
+	if r.err == nil && e.want == e.target && bytes.Equal(e.cursor.hash, e.target.hash) {
+		s.renewals.set(e.key, e.target, e.cursor.generation)
 	}
 	switch {
 	case e.want == nil:

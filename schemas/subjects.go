@@ -89,6 +89,12 @@ func JobFilter(cluster, exporter string, lane Lane) string {
 	return "k2o.job." + Token(cluster) + "." + Token(exporter) + "." + string(lane) + ".>"
 }
 
+// JobsFilter selects the jobs of a MetricsExporter on a lane, whatever cluster and exporter
+// they are for.
+func JobsFilter(lane Lane, namespace, name string) string {
+	return "k2o.job.*.*." + string(lane) + "." + Token(namespace) + "." + Token(name) + ".>"
+}
+
 // CursorSubject holds, as its last message, how far a MetricsExporter's windows
 // were issued.
 func CursorSubject(namespace, name string) string {

@@ -43,6 +43,7 @@ func TestSubjects(t *testing.T) {
 		schemas.JobSubject("c", "e.x", schemas.LaneLive, "ns", "a.b", at, ""):      "k2o.job.c.e=2Ex.live.ns.a=2Eb.20260102T020405Z",
 		schemas.JobSubject("c", "e", schemas.LaneBackfill, "ns", "n", at, "may"):   "k2o.job.c.e.backfill.ns.n.20260102T020405Z.may",
 		schemas.JobSubject("c", "e", schemas.LaneLive, "ns", "n", at.Add(5e8), ""): "k2o.job.c.e.live.ns.n.20260102T020405_5Z",
+		schemas.JobsFilter(schemas.LaneLive, "ns", "a.b"):                          "k2o.job.*.*.live.ns.a=2Eb.>",
 		schemas.CursorSubject("ns", "a.b"):                                         "k2o.cursor.ns.a=2Eb",
 		schemas.RowsSubject("e", schemas.LaneLive, "ns", "n", at, "r1"):            "k2o.rows.e.live.ns.n.20260102T020405Z.r1",
 		schemas.PartSubject("r1", 7):                                               "k2o.part.r1.7",

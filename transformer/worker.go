@@ -22,10 +22,6 @@ const heldBytes = 8 << 20
 // largeRows is the number of rows from which windows are worked on one by one.
 const largeRows = 16 * schemas.RowBatchRows
 
-// againMark separates, in the request of a job that is issued again, what it was
-// before from the run whose parts were lost.
-const againMark = "~again-"
-
 // worker handles the rows of one exporter and lane.
 type worker struct {
 	cfg         *Config
@@ -206,8 +202,8 @@ func (w *worker) purge(ctx context.Context, v *visible) {
 // request would be taken for a duplicate of those that this message made visible.
 func (w *worker) again(ctx context.Context, m *pipe.Message, v *visible, cause error) error {
 	job := proto.CloneOf(v.Job)
-	request, _, _ := strings.Cut(job.Request, againMark)
-	job.Request = request + againMark + v.Run
+	request, _, _ := strings.Cut(job.Request, schemas.AgainMark)
+	job.Request = request + schemas.AgainMark + v.Run
 	data, err := proto.Marshal(job)
 	if err != nil {
 		return fmt.Errorf("encode the job of window %s: %w", job.Window, err)

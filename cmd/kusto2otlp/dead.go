@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/internal/config"
 	"github.com/kusto2otlp/kusto2otlp/internal/deadletter"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
-	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 // reasonWidth is how much of a reason the table shows, in characters.
@@ -149,58 +147,11 @@ each is one of its own: the window is failed until the last was put back.`,
 	f.addFilter(cmd)
 	f.addAll(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var old stale
-		err := f.decide(cmd, args, "put back", func(ctx context.Context, d *deadletter.Desk, id uint64) (*deadletter.Letter, error) {
-			l, err := d.Retry(ctx, id)
-			if err != nil {
-				return l, err
-			}
-			// It is put back whatever comes of this, which only says what to expect of it.
-			if job, err := d.Stale(ctx, l); err == nil && job != nil {
-				old.add(job)
-			}
-			return l, nil
+		return f.decide(cmd, args, "put back", func(ctx context.Context, d *deadletter.Desk, id uint64) (*deadletter.Letter, error) {
+			return d.Retry(ctx, id)
 		})
-		old.print(cmd.ErrOrStderr())
-		return err
 	}
 	return cmd
-}
-
-// stale are jobs that run again with a spec that has changed since, in time and number,
-// by MetricsExporter.
-type stale map[string]*staleJobs
-
-type staleJobs struct {
-	schemas.Window
-	n int
-}
-
-func (s *stale) add(job *wire.WindowJob) {
-	key, w := job.Namespace+"/"+job.Name, schemas.JobWindow(job)
-	if *s == nil {
-		*s = stale{}
-	}
-	if (*s)[key] == nil {
-		(*s)[key] = &staleJobs{Window: w}
-	}
-	j := (*s)[key]
-	j.n++
-	if w.Start.Before(j.Start) {
-		j.Start = w.Start
-	}
-	if w.End.After(j.End) {
-		j.End = w.End
-	}
-}
-
-// print says what to do instead, a line for each MetricsExporter.
-func (s stale) print(out io.Writer) {
-	for _, key := range slices.Sorted(maps.Keys(s)) {
-		j := s[key]
-		fmt.Fprintf(out, "%s: %d windows run again with the spec that their jobs carry, which has changed since; with the new one: kusto2otlp replay %s --start %s --end %s\n",
-			key, j.n, key, j.Start.Format(time.RFC3339Nano), j.End.Format(time.RFC3339Nano))
-	}
 }
 
 func newDeadDrop() *cobra.Command {

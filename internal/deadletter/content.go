@@ -79,9 +79,9 @@ func (l *Letter) content() (Content, error) {
 	case err != nil:
 		return Content{}, err
 	case stream == schemas.JobsStream:
-		job := new(wire.WindowJob)
-		if err := proto.Unmarshal(l.Data, job); err != nil {
-			return Content{}, fmt.Errorf("decode window job: %w", err)
+		job, err := l.Job()
+		if err != nil {
+			return Content{}, err
 		}
 		j := jobOf(job)
 		return Content{Job: &j}, nil

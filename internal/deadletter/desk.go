@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -38,6 +39,8 @@ type Filter struct {
 	Stage schemas.Stage
 	// Namespace and Name of the MetricsExporter; both or none.
 	Namespace, Name string
+	// After leaves out the letter of this id, and those before it.
+	After uint64
 }
 
 func (f Filter) subject() string {
@@ -54,7 +57,7 @@ func (f Filter) subject() string {
 // List returns the letters there are, the oldest first, without their bodies.
 func (d *Desk) List(ctx context.Context, f Filter) ([]*Letter, error) {
 	letters := []*Letter{}
-	err := d.Pipe.Each(ctx, schemas.DeadStream, pipe.Selection{Subjects: []string{f.subject()}, HeadersOnly: true},
+	err := d.Pipe.Each(ctx, schemas.DeadStream, pipe.Selection{Subjects: []string{f.subject()}, After: f.After, HeadersOnly: true},
 		func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 			size, _ := strconv.Atoi(m.Headers().Get(nats.MsgSize))
 			letters = append(letters, newLetter(meta.Sequence.Stream, meta.Timestamp, m.Headers(), size))
@@ -87,18 +90,39 @@ func (d *Desk) Retry(ctx context.Context, id uint64) (*Letter, error) {
 	if err != nil {
 		return nil, err
 	}
-	fail := func(err error) (*Letter, error) {
-		return l, fmt.Errorf("retry dead letter %d: %w; it is kept", id, err)
-	}
 	m, err := l.message()
 	if err != nil {
-		return fail(err)
+		return l, fmt.Errorf("retry dead letter %d: %w; it is kept", id, err)
 	}
+	return l, d.resume(ctx, l, m, "was put back where it failed")
+}
+
+// Renew has the window of a letter queried again by another job, one with the spec that
+// its MetricsExporter has by now, and removes the letter.
+func (d *Desk) Renew(ctx context.Context, l *Letter, job *wire.WindowJob, exporter string) error {
+	data, err := proto.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("renew dead letter %d: encode window job %s: %w; it is kept", l.ID, job.Window, err)
+	}
+	w := schemas.JobWindow(job)
+	m := &nats.Msg{
+		Subject: schemas.JobSubject(job.Cluster, exporter, schemas.Lane(job.Lane), job.Namespace, job.Name, w.Start, job.Request),
+		Header:  schemas.JobHeader(job, exporter),
+		Data:    data,
+	}
+	m.Header.Set(schemas.HeaderVersion, strconv.Itoa(schemas.Version))
+	l.mark(m, schemas.JobsStream)
+	return d.resume(ctx, l, m, "is queried again, with the changed spec")
+}
+
+// resume stores the message that goes on where a letter ended, reports it and removes
+// the letter.
+func (d *Desk) resume(ctx context.Context, l *Letter, m *nats.Msg, how string) error {
 	if err := d.putBack(ctx, m); err != nil {
-		return fail(err)
+		return fmt.Errorf("retry dead letter %d: %w; it is kept", l.ID, err)
 	}
-	again := func(err error) (*Letter, error) {
-		return l, fmt.Errorf("dead letter %d was put back, but %w; put it back again, which the stream takes for the same", id, err)
+	again := func(err error) error {
+		return fmt.Errorf("dead letter %d was put back, but %w; put it back again, which the stream takes for the same", l.ID, err)
 	}
 	if err := d.step(); err != nil {
 		return again(err)
@@ -106,10 +130,10 @@ func (d *Desk) Retry(ctx context.Context, id uint64) (*Letter, error) {
 	// Reported once it is back: of one that no stream took, the ledger says that it
 	// failed. That its stage may have reported since what became of it makes no
 	// difference, for this is about the failure of the letter, not of any later.
-	if err := d.report(ctx, l, schemas.EventRetrying, l.At, fmt.Sprintf("dead letter %d was put back where it failed", id)); err != nil {
+	if err := d.report(ctx, l, schemas.EventRetrying, l.At, fmt.Sprintf("dead letter %d %s", l.ID, how)); err != nil {
 		return again(err)
 	}
-	return l, d.remove(ctx, l)
+	return d.remove(ctx, l)
 }
 
 // putBack stores a message on the subject where it failed.

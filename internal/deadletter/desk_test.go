@@ -439,3 +439,87 @@ func TestContent(t *testing.T) {
 	_, err = json.Marshal(c)
 	require.NoError(t, err)
 }
+
+// The window of a letter is queried by another job, once, whenever whoever has it done is
+// killed, and nothing of the letter's message comes back.
+func TestRenew(t *testing.T) {
+	for _, stage := range []schemas.Stage{schemas.Querier, schemas.Transformer} {
+		for crash := range 3 { // after so many steps; 0: not
+			t.Run(fmt.Sprintf("OK %s crash=%d", stage, crash), func(t *testing.T) {
+				p := pipetest.MustOpen(t, exporter)
+				mustBury(t, p, stage, 1)
+				d := &Desk{Pipe: p}
+				l, err := d.Get(t.Context(), 1)
+				require.NoError(t, err)
+				failed, err := l.Job()
+				require.NoError(t, err)
+				require.True(t, proto.Equal(job(0), failed))
+				mended := proto.CloneOf(failed)
+				id := windowID(0)
+				id.Generation++
+				mended.Window, mended.Generation, mended.Lane, mended.Spec = id.String(), id.Generation, "backfill", []byte(`{"body":"T2"}`)
+				if crash > 0 {
+					killed := errors.New("killed")
+					steps := 0
+					d.between = func() error {
+						if steps++; steps == crash {
+							return killed
+						}
+						return nil
+					}
+					require.ErrorIs(t, d.Renew(t.Context(), l, mended, "other"), killed)
+					_, err = d.Get(t.Context(), 1)
+					require.NoError(t, err, "the letter is kept")
+					d.between = nil
+				}
+				require.NoError(t, d.Renew(t.Context(), l, mended, "other"))
+				_, err = d.Get(t.Context(), 1)
+				require.ErrorIs(t, err, ErrNoLetter)
+
+				s, err := p.JS.Stream(t.Context(), schemas.JobsStream)
+				require.NoError(t, err)
+				require.EqualValues(t, 1, s.CachedInfo().State.Msgs)
+				require.EqualValues(t, s.CachedInfo().State.FirstSeq, s.CachedInfo().State.LastSeq, "it was stored once")
+				m, err := p.Get(t.Context(), schemas.JobsStream, schemas.JobSubject("kusto", "other", schemas.LaneBackfill, "ns", "a.b", start, ""))
+				require.NoError(t, err)
+				got := new(wire.WindowJob)
+				require.NoError(t, proto.Unmarshal(m.Data, got))
+				require.True(t, proto.Equal(mended, got))
+				require.Equal(t, id.String(), m.Header.Get(schemas.HeaderWindow))
+				require.Equal(t, "other", m.Header.Get(schemas.HeaderExporter))
+				require.Equal(t, "1", m.Header.Get(schemas.HeaderVersion))
+				require.Equal(t, l.At.Format(time.RFC3339Nano), m.Header.Get(schemas.HeaderPutBack))
+				for _, e := range events(t, p, schemas.EventRetrying) {
+					require.Equal(t, "dead letter 1 is queried again, with the changed spec", e.Message)
+					require.Equal(t, windowID(0).String(), e.Window)
+					require.Equal(t, string(stage), e.Stage)
+					require.Equal(t, l.At.UnixNano(), e.LetterUnixNano)
+				}
+			})
+		}
+	}
+
+	t.Run("ErrNoStream", func(t *testing.T) {
+		p := pipetest.MustOpen(t, exporter)
+		mustBury(t, p, schemas.Transformer, 1)
+		require.NoError(t, p.JS.DeleteStream(t.Context(), schemas.JobsStream))
+		d := &Desk{Pipe: p}
+		l, err := d.Get(t.Context(), 1)
+		require.NoError(t, err)
+		err = d.Renew(t.Context(), l, job(0), exporter)
+		require.ErrorContains(t, err, "retry dead letter 1: no stream takes k2o.job.kusto.data=2Edog.live.ns.a=2Eb.20250625T100000Z: ")
+		_, err = d.Get(t.Context(), 1)
+		require.NoError(t, err)
+		require.Empty(t, events(t, p, schemas.EventRetrying))
+	})
+
+	t.Run("OK no job in an OTLP batch", func(t *testing.T) {
+		p := pipetest.MustOpen(t, exporter)
+		mustBury(t, p, schemas.Sender, 1)
+		l, err := (&Desk{Pipe: p}).Get(t.Context(), 1)
+		require.NoError(t, err)
+		job, err := l.Job()
+		require.NoError(t, err)
+		require.Nil(t, job)
+	})
+}

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
+	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
 // deadPrefix begins the headers that a letter has beyond those of its message.
@@ -89,10 +91,38 @@ func (l *Letter) message() (*nats.Msg, error) {
 			m.Header[k] = v
 		}
 	}
+	l.mark(m, stream)
+	return m, nil
+}
+
+// mark makes m the message that goes on where the letter ended.
+func (l *Letter) mark(m *nats.Msg, stream string) {
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("retry/%d/%s", l.ID, l.Stored.UTC().Format(time.RFC3339Nano)))
 	m.Header.Set(nats.ExpectedStreamHdr, stream)
 	m.Header.Set(schemas.HeaderPutBack, l.At.UTC().Format(time.RFC3339Nano))
-	return m, nil
+}
+
+// Job returns the window job of a job or of rows, which the letter must have its body
+// for; nil for an OTLP batch.
+func (l *Letter) Job() (*wire.WindowJob, error) {
+	stream, err := l.stream()
+	switch {
+	case err != nil:
+		return nil, err
+	case stream == schemas.JobsStream:
+		job := new(wire.WindowJob)
+		if err := proto.Unmarshal(l.Data, job); err != nil {
+			return nil, fmt.Errorf("decode window job: %w", err)
+		}
+		return job, nil
+	case stream == schemas.RowsStream:
+		w := new(wire.WindowRows)
+		if err := proto.Unmarshal(l.Data, w); err != nil {
+			return nil, fmt.Errorf("decode window rows: %w", err)
+		}
+		return w.Job, nil
+	}
+	return nil, nil
 }
 
 // stream returns the stream that the message was in.

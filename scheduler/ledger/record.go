@@ -10,10 +10,6 @@ import (
 )
 
 const (
-	// againMark begins, in a request, what the transformer adds to it when it has a
-	// window queried again whose row batches were lost. It is the same request.
-	againMark = "~again-"
-
 	// maxReplays and maxRuns bound what is kept of one window; the oldest goes, but
 	// for the one that makes it exported.
 	maxReplays = 16
@@ -37,7 +33,8 @@ const (
 func apply(r *wire.WindowRecord, e *wire.Event) {
 	r.Generation = max(r.Generation, e.Generation)
 	r.Exporter = max(r.Exporter, e.Exporter)
-	request, _, _ := strings.Cut(e.Request, againMark)
+	// A window whose row batches were lost is queried again for the same request.
+	request, _, _ := strings.Cut(e.Request, schemas.AgainMark)
 	applyCourse(course(r, request), e)
 	if len(r.Replays) > maxReplays {
 		r.Replays = withoutOldest(r.Replays, func(c *wire.WindowCourse) (bool, int64, string) {
