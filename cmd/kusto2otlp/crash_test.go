@@ -205,13 +205,13 @@ spec:
 		}
 	}
 	require.Len(t, got, len(want))
-	require.Empty(t, e.wrong, "a point that came twice came as the same")
+	require.Empty(t, e.wrongNow(), "a point that came twice came as the same")
 
 	// The last life works on, and stops in good order when it is told to.
 	require.Eventually(t, func() bool { return len(e.between(end, end.Add(time.Hour))) > 0 }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, life.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, life.Wait(), "exit code 0 after SIGTERM")
-	t.Logf("%d kills, %s, %d points, %d of them sent again, lost 0", kills, end.Sub(began), len(want), e.repeats)
+	t.Logf("%d kills, %s, %d points, %d of them sent again, lost 0", kills, end.Sub(began), len(want), e.repeatsNow())
 }
 
 // directly returns the points that the windows of [start, end) have, from the

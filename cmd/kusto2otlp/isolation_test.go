@@ -365,7 +365,12 @@ func TestDeadExporter(t *testing.T) {
 	order := b.arrivals["late"]
 	require.Len(t, order, windows)
 	worst := 0
-	for i, n := range order {
+	// The first is the probe that found the endpoint up again. Every fourth is with another
+	// batch than the oldest, lest that alone be what fails.
+	for i, n := range order[1:] {
+		if n > order[0] {
+			n--
+		}
 		worst = max(worst, n-i, i-n)
 	}
 	// Four queries, two transforms and four requests at a time; the sender keeps order

@@ -144,7 +144,7 @@ func TestReplay(t *testing.T) {
 		require.Zero(t, code, errs)
 		require.Contains(t, out, "done: 30 windows exported")
 		require.Equal(t, want, l.endpoint.between(start, start.Add(length)))
-		require.Empty(t, l.endpoint.wrong)
+		require.Empty(t, l.endpoint.wrongNow())
 		require.GreaterOrEqual(t, l.endpoint.sum()-before, len(want))
 		repeats := l.endpoint.repeatsNow()
 		code, _, errs = run(t, l.replayArgs(start, length, "--from", "send", "--wait")...)
@@ -177,6 +177,12 @@ func (e *endpoint) sum() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.points) + e.repeats
+}
+
+func (e *endpoint) wrongNow() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.wrong)
 }
 
 func (e *endpoint) repeatsNow() int {

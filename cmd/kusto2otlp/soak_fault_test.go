@@ -29,14 +29,14 @@ import (
 // counts are what was done to the pipeline.
 type counts struct {
 	stageKills, nodeKills, freezes, nodeFreezes, cuts, slow, lostAcks, refused, kustoFaults, outages,
-	steps, replays, retries, fullDisks atomic.Int64
+	steps, replays, retries, mends, fullDisks atomic.Int64
 }
 
 func (c *counts) String() string {
-	return fmt.Sprintf("%d kills of stages and %d of nodes, %d stages and %d nodes frozen, %d connections cut, %d refused, %d slow, %d with acks lost, %d kusto faults, %d endpoint outages, %d clock steps, %d replays, dead letters retried %d times, %d full disks",
+	return fmt.Sprintf("%d kills of stages and %d of nodes, %d stages and %d nodes frozen, %d connections cut, %d refused, %d slow, %d with acks lost, %d kusto faults, %d endpoint outages, %d clock steps, %d replays, dead letters retried %d times, %d specs broken and mended, %d full disks",
 		c.stageKills.Load(), c.nodeKills.Load(), c.freezes.Load(), c.nodeFreezes.Load(), c.cuts.Load(), c.refused.Load(),
 		c.slow.Load(), c.lostAcks.Load(), c.kustoFaults.Load(), c.outages.Load(),
-		c.steps.Load(), c.replays.Load(), c.retries.Load(), c.fullDisks.Load())
+		c.steps.Load(), c.replays.Load(), c.retries.Load(), c.mends.Load(), c.fullDisks.Load())
 }
 
 // between returns a random duration.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -144,6 +145,17 @@ spec:
   transform: {defaultMetricName: %[1]s, %[6]s}
   %[7]s
 `, s.name, s.database, s.exporter, s.every, s.body, s.transform, s.spec)
+}
+
+// broken is a document by which no window with more than one row can be exported: its query
+// cannot work, or its transform.
+func (s soaked) broken(r *rand.Rand) string {
+	if r.IntN(2) == 0 {
+		s.body += " | where NoSuchColumn > 0"
+	} else {
+		s.spec += "\n  limits: {maxSeries: 1}"
+	}
+	return s.document()
 }
 
 // answer is what a window must give.

@@ -127,7 +127,7 @@ func newSoak(t *testing.T, seed uint64, long bool) *soak {
 		s.lines["kusto"] = append(s.lines["kusto"], []*line{proxies.to("kusto", kusto.Addr())})
 	}
 	for _, x := range s.list {
-		write(t, filepath.Join(s.dir, "exporters", x.name+".yaml"), x.document())
+		s.declare(x, x.document())
 	}
 	t.Cleanup(s.remove)
 	var routes []string
@@ -323,6 +323,18 @@ func (s *soak) trouble(seed uint64, lasting time.Duration, long bool) {
 	t.every(time.Second, 6*time.Second/pace, func(r *rand.Rand) { s.replay(r, s.list[r.IntN(len(s.list))]) })
 	t.every(2*time.Second, 10*time.Second/pace, func(*rand.Rand) { s.retry() })
 	t.every(4*time.Second, 8*time.Second, func(r *rand.Rand) { s.look(s.list[r.IntN(len(s.list))]) })
+	t.every(time.Second, 6*time.Second/pace, func(r *rand.Rand) {
+		x := s.list[r.IntN(len(s.list))]
+		s.declare(x, x.broken(r))
+		pause(ctx, between(r, time.Second, 6*time.Second/pace))
+		s.declare(x, x.document())
+		s.counts.mends.Add(1)
+	})
+}
+
+// declare writes a MetricsExporter's file.
+func (s *soak) declare(x soaked, document string) {
+	write(s, filepath.Join(s.dir, "exporters", x.name+".yaml"), document)
 }
 
 func (s *soak) again(p *process) {
@@ -415,7 +427,7 @@ func (s *soak) output(args ...string) ([]byte, error) {
 // knows it. What did not come, verify will name.
 func (s *soak) settle(end time.Time) {
 	// A lease, an endpoint that is tried again, and what has piled up meanwhile.
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(8 * time.Minute)
 	for _, x := range s.list {
 		for time.Now().Before(deadline) {
 			windows, err := s.windows(x.name)
