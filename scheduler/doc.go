@@ -72,6 +72,14 @@
 // and which ranges were passed over: no window is looked at again that was not issued,
 // or was with another spec.
 //
+// # What failed with a former spec
+//
+// A query or a transform that can never work leaves a dead letter for each window. When
+// the cursor has another spec than the one that a letter's job carries, and this
+// process has it too, the window is issued again: as a job of the present generation, on the
+// backfill lane, in place of the letter. That takes three steps, of which each may be
+// repeated (package deadletter); several schedulers may do it at once.
+//
 // # Clocks
 //
 // No window is issued before its end by this process's clock. When the clock is

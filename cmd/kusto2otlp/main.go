@@ -111,7 +111,7 @@ Try it, without a cluster and without configuration:
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newVersion())
+	root.AddCommand(newVersion(), newParserEngine())
 	return root
 }
 

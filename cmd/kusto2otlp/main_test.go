@@ -21,6 +21,7 @@ import (
 const asProgram = "KUSTO2OTLP_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
+	parserCommand = func() *exec.Cmd { return program(newParserEngine().Name()) }
 	switch os.Getenv(asProgram) {
 	case "":
 		os.Exit(m.Run())

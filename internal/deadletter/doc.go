@@ -3,8 +3,9 @@
 //
 // What arrives are the messages of the stream K2O_DEAD, each a message that could
 // never succeed, as it was, with the reason beside it. What leaves is either the
-// same message on the subject where it failed, or an event that says who gave it up
-// and why; and then the letter is removed.
+// same message on the subject where it failed, or a job that has its window queried with
+// another spec, or an event that says who gave it up and why; and then the letter is
+// removed.
 //
 // A crash between two steps leaves the letter, to be decided about again. A message
 // put back carries an id made of its letter, so that within the stream's duplicates

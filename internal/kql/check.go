@@ -50,12 +50,12 @@ func (p *Parser) Check(ctx context.Context, schema *Schema, database, text strin
 		return r, nil
 	}
 	var r *Report
-	err := p.use(ctx, schema, func(ctx context.Context, v *vm) error {
+	err := p.use(ctx, schema, func(ctx context.Context, e engine) error {
 		// Another may have asked for the same while this one waited.
 		if r = p.checks.get(k); r != nil {
 			return nil
 		}
-		answer, err := v.call(ctx, "check", version, database, text)
+		answer, err := e.call(ctx, "check", version, database, text)
 		if err != nil {
 			return err
 		}

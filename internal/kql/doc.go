@@ -12,7 +12,8 @@
 // [Open] fails with [ErrNotBuiltIn]. [Notices] are its licences.
 //
 // The engine takes about a second to load and 100 MB, so it is loaded by the first [Parser.Analyze]
-// and kept until [Parser.Close]. It does one thing at a time: analyses queue for it. One that
+// and kept until [Parser.Close]. It does one thing at a time: analyses queue for it, and for those more that
+// [Config] allows, which are processes of their own if it names a program that calls [Serve]. One that
 // outlives its context or [Config.Timeout] is interrupted and its engine thrown away, as an
 // interrupted script may have left anything half done; the next analysis loads a new one.
 //

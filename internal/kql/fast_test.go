@@ -1,6 +1,7 @@
 package kql
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,19 @@ func TestFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	schema := mustOpenSchema(t)
+	// What operators and functions of several signatures make of each pair of types, which is remembered: here and
+	// in the checks that follow.
+	literals := []string{"1", "1.5", "'a'", "true", "datetime(2020)", "1h", "dynamic([1])"}
+	var pairs []string
+	for _, form := range []string{"%s + %s", "-%s == %s", "bin(%s, %s)", "%s between (%s .. 1h)"} {
+		text := "print "
+		for _, a := range literals {
+			for _, b := range literals {
+				text += fmt.Sprintf(form, a, b) + ", "
+			}
+		}
+		pairs = append(pairs, text+"1")
+	}
 	answers := func(scripts ...string) []string {
 		v, err := newVM(t.Context(), scripts...)
 		if err != nil {
@@ -27,7 +41,7 @@ func TestFast(t *testing.T) {
 			t.Fatal(err)
 		}
 		var list []string
-		for _, q := range []string{
+		for _, q := range append(pairs,
 			"ErrorEvents | summarize n = count(), p = percentiles(SuccessEvent, 5, 95) by ServiceName, bin(Timestamp, 1m)",
 			"let f = (a: long, b: string = 'x') { ErrorEvents | extend a, b }; f(1) | join kind=leftouter (f(2, 'y')) on ServiceName",
 			"union withsource=s ErrorEvents, (ErrorEvents | take 1), Nowhere* | project-reorder *, s | order by s asc",
@@ -38,8 +52,9 @@ func TestFast(t *testing.T) {
 			"datatable(a: long, b: string) [1, 'x', 2, '日本'] | make-series avg(a) on a from 0 to 10 step 1 by b",
 			"database('Elsewhere').T | summarize m = max(x) by b",
 			"ErrorEvents | summarize count(), bin(Timestamp, 1m) by ServiceName, (",
+			"ErrorEvents | summarize count(*), arg_max(Timestamp, *), percentile(1.5, 50), percentile(1.5, dynamic([50])) by ServiceName",
 			".show tables",
-		} {
+		) {
 			for _, f := range []string{"analyze", "check"} {
 				a, err := v.call(t.Context(), f, schema.version, "TelemetryDB", q)
 				if err != nil {
@@ -60,9 +75,23 @@ func TestFast(t *testing.T) {
 
 func TestPatch(t *testing.T) {
 	t.Run("ErrOtherVersion", func(t *testing.T) {
-		_, err := patch("l.$cache=[],l.$cache=[],")
-		if want := `the KQL parser must have "l.$cache=[]," once, has it 2 times`; err == nil || err.Error() != want {
+		_, err := patch(patches[0].old + patches[0].old)
+		if want := fmt.Sprintf("the KQL parser must have %q once, has it 2 times", patches[0].old); err == nil || err.Error() != want {
 			t.Fatalf("got %v", err)
+		}
+	})
+	t.Run("OK bounds", func(t *testing.T) {
+		for script, want := range map[string]string{
+			"a[System.Array.index(i,a)]=b[System.Array.index(i+1|0,this.b)];": "a[(i)]=b[(i+1|0)];",
+			"a[System.Array.index(f(i,\")\"),g[0,1])]":                        "a[(f(i,\")\"))]",
+			"a[System.Array.index(b[System.Array.index(i,b)],a)]":             "a[(b[(i)])]",
+			"index=System.Array.index(i,a,1)":                                 "index=System.Array.index(i,a,1)",
+			"System.Array.index(i,":                                           "System.Array.index(i,",
+			"Bridge.staticEquals(fn,null)||Bridge.staticEquals(a,b)":          "(fn==null)||Bridge.staticEquals(a,b)",
+		} {
+			if got := noDelegate.ReplaceAllString(withoutBounds(script), "($1==null)"); got != want {
+				t.Errorf("%s: got %s, want %s", script, got, want)
+			}
 		}
 	})
 	t.Run("OK", func(t *testing.T) {

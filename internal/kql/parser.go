@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"sync"
 	"time"
 )
@@ -14,6 +15,11 @@ type Config struct {
 	Timeout   time.Duration // of one analysis, without waiting and loading; default 30 s
 	MaxText   int           // bytes of a query; default 1 MiB
 	Engines   int           // analyses at once, each with an engine of 100 MB; default 1
+
+	// Command makes the command of a process that does nothing but Serve on its standard input and
+	// output. All engines but the first are such processes. Nil, or one that does not start: they
+	// are in this process, where two do hardly more than one.
+	Command func() *exec.Cmd
 }
 
 // WithDefaults fills in what is not set.
@@ -64,10 +70,26 @@ type Parser struct {
 	cache  *cache[Query]
 	checks *cache[Report]
 
-	// engine has the engines, each nil while not loaded; who takes one has the use of it.
-	engine  chan *vm
-	closed  chan struct{}
-	closing sync.Mutex // one Close at a time
+	// Who takes a slot has the use of its engine. Those that have one go first: another takes a
+	// second to load.
+	loaded, unloaded chan *slot
+	closed           chan struct{}
+	closing          sync.Mutex // one Close at a time
+}
+
+// slot is room for an engine.
+type slot struct {
+	engine           // nil: none is loaded
+	schema    string // version of the schema that is set
+	elsewhere bool   // it is to be a process of its own
+}
+
+// engine has the parser in it, and runs one function at a time.
+type engine interface {
+	// call calls kusto2otlp.<function> (analyze.js), which takes and returns strings. After an error
+	// the engine is good for nothing but close.
+	call(ctx context.Context, function string, args ...string) (string, error)
+	close()
 }
 
 // Open unpacks the embedded parser; the first analysis starts it. The error is ErrNotBuiltIn when
@@ -86,10 +108,10 @@ func Open(config Config) (*Parser, error) {
 	}
 	p := &Parser{
 		config: config, script: script, cache: newCache[Query](config.CacheSize), checks: newCache[Report](config.CacheSize),
-		engine: make(chan *vm, config.Engines), closed: make(chan struct{}),
+		loaded: make(chan *slot, config.Engines), unloaded: make(chan *slot, config.Engines), closed: make(chan struct{}),
 	}
-	for range config.Engines {
-		p.engine <- nil
+	for i := range config.Engines {
+		p.unloaded <- &slot{elsewhere: i > 0 && config.Command != nil}
 	}
 	return p, nil
 }
@@ -112,12 +134,12 @@ func (p *Parser) Analyze(ctx context.Context, schema *Schema, database, text str
 		return q, nil
 	}
 	var q *Query
-	err := p.use(ctx, schema, func(ctx context.Context, v *vm) error {
+	err := p.use(ctx, schema, func(ctx context.Context, e engine) error {
 		// Another may have asked for the same while this one waited.
 		if q = p.cache.get(k); q != nil {
 			return nil
 		}
-		answer, err := v.call(ctx, "analyze", schema.version, db.Name, text)
+		answer, err := e.call(ctx, "analyze", schema.version, db.Name, text)
 		if err != nil {
 			return err
 		}
@@ -136,47 +158,94 @@ func (p *Parser) Analyze(ctx context.Context, schema *Schema, database, text str
 
 // use gives f an engine that has the schema, or any schema when it is nil, and a context that ends
 // when the analysis has taken too long. An engine that failed is thrown away.
-func (p *Parser) use(ctx context.Context, schema *Schema, f func(context.Context, *vm) error) error {
-	var v *vm
-	select {
-	case v = <-p.engine:
-	case <-ctx.Done():
-		return fmt.Errorf("analyze query: wait for the parser: %w", context.Cause(ctx))
+func (p *Parser) use(ctx context.Context, schema *Schema, f func(context.Context, engine) error) error {
+	s, err := p.take(ctx)
+	if err != nil {
+		return fmt.Errorf("analyze query: wait for the parser: %w", err)
 	}
-	defer func() { p.engine <- v }()
+	defer p.release(s)
 	select {
 	case <-p.closed:
 		return ErrClosed
 	default:
 	}
-	if err := p.analyze(ctx, &v, schema, f); err != nil {
-		if v != nil {
-			v.close()
-			v = nil
-		}
+	if err := p.analyze(ctx, s, schema, f); err != nil {
+		s.unload()
 		return fmt.Errorf("analyze query: %w", err)
 	}
 	return nil
 }
 
-// analyze uses the engine *v, loading it when nil.
-func (p *Parser) analyze(ctx context.Context, v **vm, schema *Schema, f func(context.Context, *vm) error) (err error) {
-	if *v == nil {
+// take takes a slot, one with an engine if there is any.
+func (p *Parser) take(ctx context.Context) (*slot, error) {
+	select {
+	case s := <-p.loaded:
+		return s, nil
+	default:
+	}
+	select {
+	case s := <-p.loaded:
+		return s, nil
+	case s := <-p.unloaded:
+		return s, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (p *Parser) release(s *slot) {
+	if s.engine != nil {
+		p.loaded <- s
+	} else {
+		p.unloaded <- s
+	}
+}
+
+// analyze uses a slot's engine, loading it when there is none.
+func (p *Parser) analyze(ctx context.Context, s *slot, schema *Schema, f func(context.Context, engine) error) error {
+	if s.engine == nil {
 		load, cancel := context.WithTimeoutCause(ctx, loadTimeout, errTimeout)
 		defer cancel()
-		if *v, err = newVM(load, p.script, fast, glue); err != nil {
+		if err := p.load(load, s); err != nil {
 			return err
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.config.Timeout, errTimeout)
 	defer cancel()
-	if schema != nil && (*v).schema != schema.version {
-		if _, err := (*v).call(ctx, "setSchema", schema.json); err != nil {
+	if schema != nil && s.schema != schema.version {
+		if _, err := s.call(ctx, "setSchema", schema.json); err != nil {
 			return fmt.Errorf("set schema: %w", err)
 		}
-		(*v).schema = schema.version
+		s.schema = schema.version
 	}
-	return f(ctx, *v)
+	return f(ctx, s.engine)
+}
+
+func (p *Parser) load(ctx context.Context, s *slot) error {
+	if s.elsewhere {
+		e, err := startProcess(ctx, p.config.Command())
+		if err == nil {
+			s.engine = e
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		// No program to start, or no right to: this process will have to do.
+	}
+	v, err := newVM(ctx, p.script, fast, glue)
+	if err != nil {
+		return err
+	}
+	s.engine = v
+	return nil
+}
+
+func (s *slot) unload() {
+	if s.engine != nil {
+		s.close()
+	}
+	s.engine, s.schema = nil, ""
 }
 
 // Close releases the engines, each after the analysis that uses it, if any. It may be called again.
@@ -189,12 +258,12 @@ func (p *Parser) Close() {
 	default:
 		close(p.closed)
 	}
-	for range p.config.Engines {
-		if v := <-p.engine; v != nil {
-			v.close()
-		}
+	all := make([]*slot, p.config.Engines)
+	for i := range all {
+		all[i], _ = p.take(context.Background())
+		all[i].unload()
 	}
-	for range p.config.Engines {
-		p.engine <- nil
+	for _, s := range all {
+		p.unloaded <- s
 	}
 }

@@ -264,11 +264,11 @@ func TestAnalyzeInterrupted(t *testing.T) {
 	}
 
 	// A script that never ends stands for a parser that hangs.
-	v := <-p.engine
-	if _, err := v.js.Eval("kusto2otlp.analyze = function () { for (;;) {} }", 0); err != nil {
+	s := <-p.loaded
+	if _, err := s.engine.(*vm).js.Eval("kusto2otlp.analyze = function () { for (;;) {} }", 0); err != nil {
 		t.Fatal(err)
 	}
-	p.engine <- v
+	p.loaded <- s
 	p.config.Timeout = 10 * time.Millisecond
 	if _, err := p.Analyze(ctx, mustSchema(t), "TelemetryDB", "print 1"); !errors.Is(err, errTimeout) {
 		t.Fatalf("got %v", err)
@@ -279,13 +279,13 @@ func TestAnalyzeInterrupted(t *testing.T) {
 	}
 
 	// Who waits for the engine waits no longer than its context.
-	v = <-p.engine
+	s = <-p.loaded
 	done, cancel := context.WithCancel(ctx)
 	cancel()
 	if _, err := p.Analyze(done, mustSchema(t), "TelemetryDB", "print 2"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
-	p.engine <- v
+	p.loaded <- s
 
 	p.Close()
 	p.Close()

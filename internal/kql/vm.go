@@ -14,8 +14,7 @@ const vmMemory = 512 << 20
 
 // vm is a JavaScript engine with the parser in it. One goroutine at a time may use it.
 type vm struct {
-	js     *quickjs.VM
-	schema string // version of the schema that is set
+	js *quickjs.VM
 }
 
 // newVM loads the parser, which is the given scripts: about a second of work, which ctx may end early.
@@ -64,10 +63,14 @@ func (v *vm) during(ctx context.Context, f func() error) error {
 }
 
 // call calls kusto2otlp.<function>, which takes and returns strings.
-func (v *vm) call(ctx context.Context, function string, args ...any) (string, error) {
+func (v *vm) call(ctx context.Context, function string, args ...string) (string, error) {
+	values := make([]any, len(args))
+	for i, a := range args {
+		values[i] = a
+	}
 	var out string
 	err := v.during(ctx, func() error {
-		r, err := v.js.Call("kusto2otlp."+function, args...)
+		r, err := v.js.Call("kusto2otlp."+function, values...)
 		if err != nil {
 			var e *quickjs.Error
 			if errors.As(err, &e) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"testing"
 
@@ -15,8 +15,8 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/internal/validate"
 )
 
-// BenchmarkDirectory checks a directory of 100 files with engines that are loaded, as many as there
-// are processors.
+// BenchmarkDirectory checks a directory of 100 files, each with another query, with engines that are
+// loaded.
 func BenchmarkDirectory(b *testing.B) {
 	dir := b.TempDir()
 	for i := range 100 {
@@ -28,27 +28,56 @@ func BenchmarkDirectory(b *testing.B) {
 			"| project t, Service, v = round(avg_ms, 2), ratio\n", i)
 		require.NoError(b, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.yaml", i)), []byte(minimal(fmt.Sprintf("m%d", i), strconv.Quote(body))), 0o600))
 	}
-	engines := runtime.GOMAXPROCS(0)
-	p, err := kql.Open(kql.Config{Engines: engines})
-	require.NoError(b, err)
-	defer p.Close()
 	for _, tt := range []struct {
-		name string
-		cfg  validate.Config
+		name    string
+		engines int
+		command func() *exec.Cmd
 	}{
-		{"syntax", validate.Config{Parser: p, Engines: engines}},
-		{"schema", validate.Config{Parser: p, Engines: engines, Schema: schema()}},
+		{"engines=1", 1, nil},
+		{"engines=2", 2, nil},
+		{"engines=2, one in a process of its own", 2, engineCommand},
 	} {
-		check := func() {
-			r, err := validate.Run(context.Background(), tt.cfg, []string{dir})
-			require.NoError(b, err)
-			require.Equal(b, "100 files, 0 errors, 0 warnings", r.Summary())
-		}
-		check() // loads
-		b.Run(tt.name, func(b *testing.B) {
-			for b.Loop() {
-				check()
+		// Nothing is found in the cache.
+		p, err := kql.Open(kql.Config{Engines: tt.engines, CacheSize: 1, Command: tt.command})
+		require.NoError(b, err)
+		for _, with := range []struct {
+			name string
+			cfg  validate.Config
+		}{
+			{"syntax", validate.Config{Parser: p, Engines: tt.engines}},
+			{"schema", validate.Config{Parser: p, Engines: tt.engines, Schema: schema()}},
+		} {
+			check := func() {
+				r, err := validate.Run(context.Background(), with.cfg, []string{dir})
+				require.NoError(b, err)
+				require.Equal(b, "100 files, 0 errors, 0 warnings", r.Summary())
 			}
-		})
+			check() // loads
+			b.Run(with.name+"/"+tt.name, func(b *testing.B) {
+				for b.Loop() {
+					check()
+				}
+			})
+		}
+		p.Close()
+	}
+}
+
+// engineCommand makes the test binary be an engine's process.
+func engineCommand() *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), asEngine+"=1")
+	return cmd
+}
+
+const asEngine = "KUSTO2OTLP_TEST_ENGINE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asEngine) == "" {
+		os.Exit(m.Run())
+	}
+	if err := kql.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
