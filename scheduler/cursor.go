@@ -83,17 +83,10 @@ func (s *jobStore) advance(ctx context.Context, t *target, from, to cursor, jobs
 func (s *jobStore) advanceOn(ctx context.Context, subject string, t *target, from, to cursor, jobs []*wire.WindowJob) (cursor, error) {
 	messages := make([]*nats.Msg, 0, len(jobs)+1)
 	for _, job := range jobs {
-		data, err := proto.Marshal(job)
+		m, err := schemas.JobMessage(job, t.exporter)
 		if err != nil {
-			return from, fmt.Errorf("encode window job %s: %w", job.Window, err)
+			return from, err
 		}
-		w := schemas.JobWindow(job)
-		m := &nats.Msg{
-			Subject: schemas.JobSubject(job.Cluster, t.exporter, schemas.Lane(job.Lane), job.Namespace, job.Name, w.Start, job.Request),
-			Header:  schemas.JobHeader(job, t.exporter),
-			Data:    data,
-		}
-		m.Header.Set(schemas.HeaderVersion, strconv.Itoa(schemas.Version))
 		messages = append(messages, m)
 	}
 	data, err := to.encode()

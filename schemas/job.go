@@ -3,9 +3,11 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
@@ -34,6 +36,21 @@ func JobHeader(job *wire.WindowJob, exporter string) nats.Header {
 		h.Set(HeaderRequest, job.Request)
 	}
 	return h
+}
+
+// JobMessage returns the message that asks for a job's window, whose rows are for an exporter.
+func JobMessage(job *wire.WindowJob, exporter string) (*nats.Msg, error) {
+	data, err := proto.Marshal(job)
+	if err != nil {
+		return nil, fmt.Errorf("encode window job %s: %w", job.Window, err)
+	}
+	m := &nats.Msg{
+		Subject: JobSubject(job.Cluster, exporter, Lane(job.Lane), job.Namespace, job.Name, JobWindow(job).Start, job.Request),
+		Header:  JobHeader(job, exporter),
+		Data:    data,
+	}
+	m.Header.Set(HeaderVersion, strconv.Itoa(Version))
+	return m, nil
 }
 
 // JobEvent returns an event about a job's window, to be filled in further.

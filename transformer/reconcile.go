@@ -1,23 +1,20 @@
 package transformer
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/otlpbody"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
@@ -42,10 +39,6 @@ const (
 	// eventSkew is how much the clocks of two servers may differ, of which one stored a
 	// batch and the other what became of it.
 	eventSkew = time.Second
-
-	// maxBody bounds a batch that is read back, before compression. One point alone may
-	// make a batch that is larger than MaxRequestBytes; such a batch is not compared.
-	maxBody = 64 << 20
 
 	// ttlHeader is how long a message of a stream that allows it lives.
 	ttlHeader = "Nats-TTL"
@@ -268,7 +261,7 @@ func (w *worker) each(ctx context.Context, stream, filter string, see func(*jets
 // readBack calls see with the points of an OTLP batch. Of one that cannot be read
 // nothing is known.
 func (w *worker) readBack(m *jetstream.RawStreamMsg, see func(pointRecord)) error {
-	body, err := inflate(m.Header.Get(schemas.HeaderEncoding), m.Data)
+	body, err := otlpbody.Unpack(m.Data, m.Header.Get(schemas.HeaderEncoding))
 	if err == nil {
 		err = eachRecord(body, see)
 	}
@@ -276,35 +269,6 @@ func (w *worker) readBack(m *jetstream.RawStreamMsg, see func(pointRecord)) erro
 		w.log.Warn("a kept otlp batch cannot be read, its points are sent again", "subject", m.Subject, "error", err)
 	}
 	return nil
-}
-
-// inflate is the inverse of compress.
-func inflate(encoding string, data []byte) ([]byte, error) {
-	var r io.Reader
-	switch Compression(encoding) {
-	case "":
-		return data, nil
-	case Gzip:
-		z, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return nil, err
-		}
-		r = z
-	case Zstd:
-		z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBody))
-		if err != nil {
-			return nil, err
-		}
-		defer z.Close()
-		r = z
-	default:
-		return nil, fmt.Errorf("unknown encoding %q", encoding)
-	}
-	body, err := io.ReadAll(io.LimitReader(r, maxBody+1))
-	if err == nil && len(body) > maxBody {
-		err = fmt.Errorf("it has more than %d bytes", maxBody)
-	}
-	return body, err
 }
 
 // remember stores the records of the points that left. Should that fail, as many

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/otlpbody"
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
@@ -455,7 +456,7 @@ func TestRecords(t *testing.T) {
 			_, err = tr.Window(Window{Spec: spec, Start: epoch, Rows: 300, Batches: 1, Batch: func(int) ([]byte, error) { return a.bytes(t), nil },
 				keep: func(p pointRecord) bool { rows = append(rows, p); return true }},
 				func(b Batch) error {
-					body, err := inflate(b.Encoding, b.Data)
+					body, err := otlpbody.Unpack(b.Data, b.Encoding)
 					require.NoError(t, err)
 					return eachRecord(body, func(p pointRecord) { made = append(made, p) })
 				})

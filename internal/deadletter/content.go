@@ -1,32 +1,23 @@
 package deadletter
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kusto2otlp/kusto2otlp/internal/otlpbody"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 	"github.com/kusto2otlp/kusto2otlp/schemas/wire"
 )
 
-const (
-	// maxInflated bounds an OTLP batch that is looked into, in bytes: those that the
-	// pipeline makes have 4 MiB at most.
-	maxInflated = 64 << 20
-
-	// samplePoints is how many points of an OTLP batch are shown.
-	samplePoints = 5
-)
+// samplePoints is how many points of an OTLP batch are shown.
+const samplePoints = 5
 
 // Content is what is in a letter's message, for people. One of its fields is set.
 type Content struct {
@@ -115,7 +106,7 @@ func jobOf(job *wire.WindowJob) Job {
 }
 
 func otlpOf(body []byte, encoding string) (*OTLP, error) {
-	data, err := inflate(body, encoding)
+	data, err := otlpbody.Unpack(body, encoding)
 	if err != nil {
 		return nil, fmt.Errorf("decompress OTLP batch: %w", err)
 	}
@@ -162,32 +153,4 @@ func text(v *common.AnyValue) string {
 		return s.StringValue
 	}
 	return v.String()
-}
-
-func inflate(body []byte, encoding string) ([]byte, error) {
-	var r io.Reader
-	switch encoding {
-	case "":
-		return body, nil
-	case "gzip":
-		z, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		r = z
-	case "zstd":
-		z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInflated))
-		if err != nil {
-			return nil, err
-		}
-		defer z.Close()
-		r = z
-	default:
-		return nil, fmt.Errorf("unknown encoding %q", encoding)
-	}
-	data, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
-	if err == nil && len(data) > maxInflated {
-		err = fmt.Errorf("it has more than %d MiB", maxInflated>>20)
-	}
-	return data, err
 }

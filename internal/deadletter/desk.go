@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kusto2otlp/kusto2otlp/internal/pipe"
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -100,17 +99,10 @@ func (d *Desk) Retry(ctx context.Context, id uint64) (*Letter, error) {
 // Renew has the window of a letter queried again by another job, one with the spec that
 // its MetricsExporter has by now, and removes the letter.
 func (d *Desk) Renew(ctx context.Context, l *Letter, job *wire.WindowJob, exporter string) error {
-	data, err := proto.Marshal(job)
+	m, err := schemas.JobMessage(job, exporter)
 	if err != nil {
-		return fmt.Errorf("renew dead letter %d: encode window job %s: %w; it is kept", l.ID, job.Window, err)
+		return fmt.Errorf("renew dead letter %d: %w; it is kept", l.ID, err)
 	}
-	w := schemas.JobWindow(job)
-	m := &nats.Msg{
-		Subject: schemas.JobSubject(job.Cluster, exporter, schemas.Lane(job.Lane), job.Namespace, job.Name, w.Start, job.Request),
-		Header:  schemas.JobHeader(job, exporter),
-		Data:    data,
-	}
-	m.Header.Set(schemas.HeaderVersion, strconv.Itoa(schemas.Version))
 	l.mark(m, schemas.JobsStream)
 	return d.resume(ctx, l, m, "is queried again, with the changed spec")
 }

@@ -183,19 +183,12 @@ func (s *Store) Cursor(ctx context.Context, namespace, name string) (generation 
 func (s *Store) Advance(ctx context.Context, from State, to *wire.Request, exporter string, jobs []*wire.WindowJob) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	version := strconv.Itoa(schemas.Version)
 	messages := make([]*nats.Msg, 0, len(jobs)+1)
 	for _, job := range jobs {
-		data, err := proto.Marshal(job)
+		m, err := schemas.JobMessage(job, exporter)
 		if err != nil {
-			return from, fmt.Errorf("encode window job %s: %w", job.Window, err)
+			return from, err
 		}
-		m := &nats.Msg{
-			Subject: schemas.JobSubject(job.Cluster, exporter, schemas.Lane(job.Lane), job.Namespace, job.Name, schemas.JobWindow(job).Start, job.Request),
-			Header:  schemas.JobHeader(job, exporter),
-			Data:    data,
-		}
-		m.Header.Set(schemas.HeaderVersion, version)
 		messages = append(messages, m)
 	}
 	data, err := proto.Marshal(to)
@@ -205,7 +198,7 @@ func (s *Store) Advance(ctx context.Context, from State, to *wire.Request, expor
 	messages = append(messages, &nats.Msg{
 		Subject: schemas.RequestSubject(to.Namespace, to.Name, to.Id),
 		Header: nats.Header{
-			schemas.HeaderVersion:               {version},
+			schemas.HeaderVersion:               {strconv.Itoa(schemas.Version)},
 			schemas.HeaderRequest:               {to.Id},
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(from.Seq, 10)},
 		},
