@@ -61,8 +61,8 @@ type present struct {
 	generation uint64
 }
 
-// A failedWindow is a dead letter. Its generation is that of its window, or the later one
-// for which it was found to have the same spec.
+// A failedWindow is a dead letter. Its generation is one that has the same spec; 0: none is
+// known.
 type failedWindow struct {
 	letter     uint64
 	generation uint64
@@ -172,8 +172,12 @@ func (r *renewals) list(ctx context.Context) error {
 		if !ok || l.Stage == schemas.Sender || schemas.IsReconcile(l.Header.Get(schemas.HeaderRequest)) {
 			continue
 		}
+		f := failedWindow{letter: l.ID}
+		if l.Header.Get(schemas.HeaderRequest) == "" {
+			f.generation = id.Generation // a replay's may be a guess
+		}
 		key := l.MetricsExporter()
-		r.letters[key] = append(r.letters[key], failedWindow{l.ID, id.Generation})
+		r.letters[key] = append(r.letters[key], f)
 	}
 	r.last = last
 	return nil

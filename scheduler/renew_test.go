@@ -238,10 +238,9 @@ func TestRenew(t *testing.T) {
 		for _, request := range []string{"may", "may" + schemas.AgainMark + "RUN", schemas.ReconcileRequest, schemas.AgainMark + "RUN"} {
 			job := proto.CloneOf(s.jobs()[0])
 			job.Lane, job.Request = string(schemas.LaneBackfill), request
-			data, err := proto.Marshal(job)
+			m, err := schemas.JobMessage(job, "out")
 			require.NoError(t, err)
-			_, err = s.pipe.Publish(t.Context(), pipe.Outgoing{Header: schemas.JobHeader(job, "out"), Data: data,
-				Subject: schemas.JobSubject("kusto", "out", schemas.LaneBackfill, "ns", "a", schemas.JobWindow(job).Start, request)})
+			_, err = s.pipe.Publish(t.Context(), pipe.Outgoing{Subject: m.Subject, Header: m.Header, Data: m.Data})
 			require.NoError(t, err)
 			s.buryJobs(schemas.LaneBackfill, 1)
 		}
@@ -249,6 +248,22 @@ func TestRenew(t *testing.T) {
 		until(t, []string{"3"}, func() []string { return stringsOf(s.letters()) })
 		// The two of one request are for the same window, and one job.
 		require.Equal(t, []string{"backfill 09:59:00/10:00:00#2 T2 may", "backfill 09:59:00/10:00:00#2 T2"}, s.renewed())
+	})
+
+	t.Run("OK a replay that guessed the generation", func(t *testing.T) {
+		s := newStage(t, now)
+		r := s.start(nil, spec("a", minutely))
+		r.settle()
+		job := proto.CloneOf(s.jobs()[0])
+		job.Lane, job.Request, job.Generation = string(schemas.LaneBackfill), "may", 2
+		job.Window = strings.TrimSuffix(job.Window, "#1") + "#2"
+		m, err := schemas.JobMessage(job, "out")
+		require.NoError(t, err)
+		_, err = s.pipe.Publish(t.Context(), pipe.Outgoing{Subject: m.Subject, Header: m.Header, Data: m.Data})
+		require.NoError(t, err)
+		s.buryJobs(schemas.LaneBackfill, 1)
+		r.declare(mend("a"))
+		until(t, []string{"backfill 09:59:00/10:00:00#2 T2 may"}, s.renewed)
 	})
 
 	t.Run("OK to where the spec says now", func(t *testing.T) {
