@@ -175,6 +175,10 @@ const (
 	EventDropped     EventType = "dropped"     // somebody gave a dead letter up; the message says why
 )
 
+// KindRenewed is the kind of a retrying event that says that a window is queried again in
+// place of a dead letter: what failed does not go on.
+const KindRenewed = "renewed"
+
 // OTLPWindowFilter selects the OTLP batches of one window.
 func OTLPWindowFilter(exporter string, lane Lane, namespace, name string, start time.Time) string {
 	return "k2o.otlp." + Token(exporter) + "." + string(lane) + "." +

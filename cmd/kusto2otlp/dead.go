@@ -138,7 +138,11 @@ func newDeadRetry() *cobra.Command {
 		Short: "Put dead letters back where they failed",
 		Long: `Put the message of each dead letter back on the subject where it failed, and remove
 the letter. What fails again becomes a dead letter again. Of a window with several,
-each is one of its own: the window is failed until the last was put back.`,
+each is one of its own: the window is failed until the last was put back.
+
+It is put back as it was, with the spec of its time. What failed in a query or a
+transform needs no retry once the spec is changed: its window is queried again with
+the new one by itself.`,
 		Example: `  kusto2otlp dead retry 12 13
   kusto2otlp dead retry --stage sender --metrics-exporter monitoring/response-times
   kusto2otlp dead retry --all`,

@@ -93,7 +93,7 @@ func (d *Desk) Retry(ctx context.Context, id uint64) (*Letter, error) {
 	if err != nil {
 		return l, fmt.Errorf("retry dead letter %d: %w; it is kept", id, err)
 	}
-	return l, d.resume(ctx, l, m, "was put back where it failed")
+	return l, d.resume(ctx, l, m, string(l.Kind), "was put back where it failed")
 }
 
 // Renew has the window of a letter queried again by another job, one with the spec that
@@ -104,12 +104,12 @@ func (d *Desk) Renew(ctx context.Context, l *Letter, job *wire.WindowJob, export
 		return fmt.Errorf("renew dead letter %d: %w; it is kept", l.ID, err)
 	}
 	l.mark(m, schemas.JobsStream)
-	return d.resume(ctx, l, m, "is queried again, with the changed spec")
+	return d.resume(ctx, l, m, schemas.KindRenewed, "is queried again, with the changed spec")
 }
 
 // resume stores the message that goes on where a letter ended, reports it and removes
 // the letter.
-func (d *Desk) resume(ctx context.Context, l *Letter, m *nats.Msg, how string) error {
+func (d *Desk) resume(ctx context.Context, l *Letter, m *nats.Msg, kind, how string) error {
 	if err := d.putBack(ctx, m); err != nil {
 		return fmt.Errorf("retry dead letter %d: %w; it is kept", l.ID, err)
 	}
@@ -122,7 +122,7 @@ func (d *Desk) resume(ctx context.Context, l *Letter, m *nats.Msg, how string) e
 	// Reported once it is back: of one that no stream took, the ledger says that it
 	// failed. That its stage may have reported since what became of it makes no
 	// difference, for this is about the failure of the letter, not of any later.
-	if err := d.report(ctx, l, schemas.EventRetrying, l.At, fmt.Sprintf("dead letter %d %s", l.ID, how)); err != nil {
+	if err := d.report(ctx, l, schemas.EventRetrying, kind, l.At, fmt.Sprintf("dead letter %d %s", l.ID, how)); err != nil {
 		return again(err)
 	}
 	return d.remove(ctx, l)
@@ -153,7 +153,7 @@ func (d *Desk) Drop(ctx context.Context, id uint64, reason string) (*Letter, err
 	if about.Before(l.At) {
 		about = l.At
 	}
-	if err := d.report(ctx, l, schemas.EventDropped, about, reason); err != nil {
+	if err := d.report(ctx, l, schemas.EventDropped, string(l.Kind), about, reason); err != nil {
 		return l, fmt.Errorf("drop dead letter %d: %w; it is kept", id, err)
 	}
 	return l, d.remove(ctx, l)
@@ -197,18 +197,18 @@ func (d *Desk) remove(ctx context.Context, l *Letter) error {
 // report publishes an event about a letter's window: a decision about what failed of
 // its message until a time. A letter that does not tell its window has none in the
 // ledger either.
-func (d *Desk) report(ctx context.Context, l *Letter, kind schemas.EventType, about time.Time, message string) error {
+func (d *Desk) report(ctx context.Context, l *Letter, event schemas.EventType, kind string, about time.Time, message string) error {
 	id, ok := l.WindowID()
 	if !ok {
 		return nil
 	}
 	batch, _ := strconv.ParseUint(l.Header.Get(schemas.HeaderBatch), 10, 64)
 	return d.Pipe.Event(ctx, &wire.Event{
-		Type: string(kind), Stage: string(l.Stage), AtUnixNano: d.now().UnixNano(),
+		Type: string(event), Stage: string(l.Stage), AtUnixNano: d.now().UnixNano(),
 		Window: l.Window, Namespace: id.Namespace, Name: id.Name, Generation: id.Generation,
 		StartUnixNano: id.Window.Start.UnixNano(), EndUnixNano: id.Window.End.UnixNano(),
 		Lane: l.Header.Get(schemas.HeaderLane), Request: l.Header.Get(schemas.HeaderRequest),
 		Run: l.Header.Get(schemas.HeaderRun), Exporter: l.Exporter, Batch: batch,
-		Attempt: l.Attempts, Kind: string(l.Kind), Message: message, LetterUnixNano: about.UnixNano(),
+		Attempt: l.Attempts, Kind: kind, Message: message, LetterUnixNano: about.UnixNano(),
 	})
 }

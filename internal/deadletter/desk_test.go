@@ -491,6 +491,7 @@ func TestRenew(t *testing.T) {
 				require.Equal(t, l.At.Format(time.RFC3339Nano), m.Header.Get(schemas.HeaderPutBack))
 				for _, e := range events(t, p, schemas.EventRetrying) {
 					require.Equal(t, "dead letter 1 is queried again, with the changed spec", e.Message)
+					require.Equal(t, schemas.KindRenewed, e.Kind)
 					require.Equal(t, windowID(0).String(), e.Window)
 					require.Equal(t, string(stage), e.Stage)
 					require.Equal(t, l.At.UnixNano(), e.LetterUnixNano)

@@ -77,6 +77,7 @@ func exported(c *wire.WindowCourse) *wire.RunRecord {
 			none = cmp.Or(none, r)
 		case complete(r):
 			return r
+		case renewed(c, r) != nil:
 		default:
 			some = true
 		}
@@ -85,6 +86,16 @@ func exported(c *wire.WindowCourse) *wire.RunRecord {
 		return nil
 	}
 	return none
+}
+
+// renewed returns the decision to query the window again in place of a run's rows, which
+// could not be transformed; nil: there is none.
+func renewed(c *wire.WindowCourse, r *wire.RunRecord) *wire.WindowError {
+	b := find(c.PutBack, &wire.WindowError{Stage: string(schemas.Transformer), Run: r.Run})
+	if b == nil || b.Kind != schemas.KindRenewed || r.TransformedUnixNano != 0 {
+		return nil
+	}
+	return b
 }
 
 // byAge returns runs, the newest first.
@@ -115,7 +126,12 @@ func stateOf(c *wire.WindowCourse) standing {
 		return standing{state: StateExported, run: r}
 	}
 	var r *wire.RunRecord
+	asked := int64(0) // when the window was to be queried again
 	for _, o := range byAge(c.Runs) {
+		if b := renewed(c, o); b != nil {
+			asked = max(asked, b.AtUnixNano)
+			continue
+		}
 		// The furthest, of those the newest.
 		if r == nil || o.TransformedUnixNano != 0 && r.TransformedUnixNano == 0 {
 			r = o
@@ -125,6 +141,9 @@ func stateOf(c *wire.WindowCourse) standing {
 		return standing{StateFailed, r, failure, false}
 	} else if dropped != nil {
 		return standing{StateFailed, r, dropped, true}
+	}
+	if r == nil && asked > c.BegunUnixNano {
+		return standing{state: StatePlanned, err: c.Retrying}
 	}
 	return standing{state: underWay(c, r), run: r, err: c.Retrying}
 }
