@@ -2,11 +2,13 @@ package scheduler
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,8 +29,12 @@ const (
 	// again, before all that failed has been queried in vain.
 	renewAhead = 16
 
+	// renewMost is how many letters of a MetricsExporter are looked into at a time: others
+	// have a turn in between.
+	renewMost = 256
+
 	// renewLook is how often it is looked for new dead letters, renewWait whether there is
-	// room for more jobs.
+	// room for more jobs, after some were put back.
 	renewLook = 5 * time.Second
 	renewWait = time.Second
 )
@@ -61,11 +67,17 @@ type present struct {
 	generation uint64
 }
 
-// A failedWindow is a dead letter. Its generation is one that has the same spec; 0: none is
-// known.
+// A failedWindow is a dead letter.
 type failedWindow struct {
 	letter     uint64
-	generation uint64
+	generation uint64 // of its window
+	same       uint64 // a generation that has the same spec; 0: none is known
+}
+
+// stale says whether the letter's spec may be a former one. What has a later one is for
+// whoever has that.
+func (f failedWindow) stale(generation uint64) bool {
+	return f.same != generation && f.generation <= generation
 }
 
 func newRenewals(cfg Config) *renewals {
@@ -103,7 +115,7 @@ func (r *renewals) of(key string) present {
 // run puts windows back until ctx ends.
 func (r *renewals) run(ctx context.Context) {
 	for failures := uint64(0); ctx.Err() == nil; {
-		more, err := r.look(ctx)
+		renewed, left, err := r.look(ctx)
 		r.looks.Add(1)
 		wait := renewLook
 		switch {
@@ -114,8 +126,10 @@ func (r *renewals) run(ctx context.Context) {
 			wait = backoff(failures)
 		case err == nil:
 			failures = 0
-			if more {
+			if renewed {
 				wait = renewWait
+			} else if left {
+				wait = maxBackoff // its jobs wait, maybe for an exporter that is down
 			}
 		}
 		t := time.NewTimer(wait)
@@ -128,24 +142,24 @@ func (r *renewals) run(ctx context.Context) {
 	}
 }
 
-// look puts back what there is room for, and says whether that was not all. What goes
-// wrong with one MetricsExporter keeps no other waiting.
-func (r *renewals) look(ctx context.Context) (more bool, err error) {
+// look puts back what there is room for, and says whether that was anything, and whether
+// some are left. What goes wrong with one MetricsExporter keeps no other waiting.
+func (r *renewals) look(ctx context.Context) (renewed, left bool, err error) {
 	if err := r.list(ctx); err != nil {
-		return false, err
+		return false, false, err
 	}
 	var errs []error
 	for key := range r.letters {
-		left, err := r.renew(ctx, key)
+		some, more, err := r.renew(ctx, key)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
-		more = more || left
+		renewed, left = renewed || some, left || more
 	}
-	return more, errors.Join(errs...)
+	return renewed, left, errors.Join(errs...)
 }
 
-// list adds the letters that are new.
+// list adds the letters that are new, and forgets the oldest of those that are gone.
 func (r *renewals) list(ctx context.Context) error {
 	stream, err := r.js.Stream(ctx, schemas.DeadStream)
 	if err != nil {
@@ -156,68 +170,70 @@ func (r *renewals) list(ctx context.Context) error {
 		// Another stream, whose ids begin anew.
 		r.created, r.last, r.letters = info.Created, 0, map[string][]failedWindow{}
 	}
-	last := info.State.LastSeq
-	if last == r.last {
+	for key, list := range r.letters {
+		n, _ := slices.BinarySearchFunc(list, info.State.FirstSeq, func(f failedWindow, first uint64) int { return cmp.Compare(f.letter, first) })
+		if r.letters[key] = list[n:]; n == len(list) {
+			delete(r.letters, key)
+		}
+	}
+	if info.State.LastSeq == r.last {
 		return nil
 	}
-	letters, err := r.desk.List(ctx, deadletter.Filter{After: r.last})
-	if err != nil {
-		return err
-	}
-	for _, l := range letters {
-		last = max(last, l.ID)
+	return r.desk.Each(ctx, deadletter.Filter{After: r.last}, func(l *deadletter.Letter) {
+		// What was seen, and not what the stream is said to have: a replica may lag.
+		r.last = max(r.last, l.ID)
 		id, ok := l.WindowID()
 		// An endpoint's refusal is not about the spec, and a second look is at what the
 		// spec of its time gave.
-		if !ok || l.Stage == schemas.Sender || schemas.IsReconcile(l.Header.Get(schemas.HeaderRequest)) {
-			continue
+		request := l.Header.Get(schemas.HeaderRequest)
+		if !ok || l.Stage == schemas.Sender || schemas.IsReconcile(request) {
+			return
 		}
-		f := failedWindow{letter: l.ID}
-		if l.Header.Get(schemas.HeaderRequest) == "" {
-			f.generation = id.Generation // a replay's may be a guess
+		f := failedWindow{letter: l.ID, generation: id.Generation}
+		if request == "" {
+			f.same = id.Generation // a replay's may be a guess
 		}
 		key := l.MetricsExporter()
 		r.letters[key] = append(r.letters[key], f)
-	}
-	r.last = last
-	return nil
+	})
 }
 
 // renew puts back those windows of a MetricsExporter that failed with a former spec, the
-// oldest first, and says whether some are left for want of room.
-func (r *renewals) renew(ctx context.Context, key string) (left bool, err error) {
+// oldest first, and says whether there were any and whether some are left.
+func (r *renewals) renew(ctx context.Context, key string) (some, left bool, err error) {
 	now := r.of(key)
-	stale := func(f failedWindow) bool { return f.generation != now.generation }
-	if now.target == nil || !slices.ContainsFunc(r.letters[key], stale) {
-		return false, nil
+	if now.target == nil || !slices.ContainsFunc(r.letters[key], func(f failedWindow) bool { return f.stale(now.generation) }) {
+		return false, false, nil
 	}
 	t := now.target
 	generation, hash, err := r.store.Cursor(ctx, t.namespace, t.name)
 	if err != nil || generation != now.generation || !bytes.Equal(hash, t.hash) {
-		return false, err // the schedule has gone on to another spec: whoever has that one works on them
+		return false, false, err // the schedule has gone on to another spec: whoever has that one works on them
 	}
 	room, err := r.room(ctx, t)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	renewed := 0
+	renewed, looked := 0, 0
 	var kept []failedWindow
 	for i, f := range r.letters[key] {
-		if err != nil || !stale(f) {
+		if !f.stale(now.generation) {
 			kept = append(kept, f)
 			continue
 		}
-		if renewed >= room || ctx.Err() != nil {
+		if err != nil || renewed >= room || looked >= renewMost || ctx.Err() != nil {
 			kept, left = append(kept, r.letters[key][i:]...), true
 			break
 		}
-		var done, gone bool
-		if done, gone, err = r.again(ctx, f.letter, now); done {
+		looked++
+		var became outcome
+		switch became, err = r.again(ctx, key, f.letter, now); became {
+		case renewedIt:
 			renewed++
-		} else if !gone {
-			if err == nil {
-				f.generation = now.generation
-			}
+		case sameSpec:
+			f.same = now.generation
+			kept = append(kept, f)
+		case undone:
 			kept = append(kept, f)
 		}
 	}
@@ -227,7 +243,7 @@ func (r *renewals) renew(ctx context.Context, key string) (left bool, err error)
 	if renewed > 0 {
 		r.log.Info("windows that failed with a former spec are queried again", "metrics_exporter", key, "windows", renewed, "generation", now.generation)
 	}
-	return left, err
+	return looked > 0, left, err
 }
 
 // room returns how many jobs of a MetricsExporter may be put to those that wait.
@@ -245,41 +261,61 @@ func (r *renewals) room(ctx context.Context, t *target) (int, error) {
 	return renewAhead - len(info.State.Subjects), nil
 }
 
-// again has the window of a letter queried again, unless that has the same spec. Gone says
-// that somebody else has decided about the letter.
-func (r *renewals) again(ctx context.Context, letter uint64, now present) (done, gone bool, err error) {
+// outcome is what became of a letter that was looked into.
+type outcome int
+
+const (
+	undone    outcome = iota // something went wrong
+	renewedIt                // its window is queried again
+	sameSpec                 // nothing: its job has the spec of now, or nobody can tell
+	gone                     // somebody else has decided about it
+)
+
+// again has the window of a letter queried again, unless that has the same spec.
+func (r *renewals) again(ctx context.Context, key string, letter uint64, now present) (outcome, error) {
 	// What has begun is finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 	defer cancel()
 	l, err := r.desk.Get(ctx, letter)
-	if err != nil {
-		gone = errors.Is(err, deadletter.ErrNoLetter)
-		if gone {
-			err = nil
-		}
-		return false, gone, err
+	switch {
+	case errors.Is(err, deadletter.ErrNoLetter):
+		return gone, nil
+	case err != nil:
+		return undone, err
+	case l.MetricsExporter() != key:
+		return gone, nil // the stream is another
 	}
 	job, err := l.Job()
 	if err != nil || job == nil {
-		return false, false, nil // nobody can tell what it was: it waits for a decision
+		return sameSpec, nil // it waits for a decision
 	}
 	if spec, err := schemas.JobSpec(job); err == nil {
-		if hash, err := spec.Hash(); err != nil || bytes.Equal(hash, now.target.hash) {
-			return false, false, err
+		hash, err := spec.Hash()
+		if err != nil {
+			return undone, err
+		}
+		if bytes.Equal(hash, now.target.hash) {
+			return sameSpec, nil
 		}
 	}
-	err = r.desk.Renew(ctx, l, now.job(job), now.target.exporter)
-	return err == nil, false, err
+	if err := r.desk.Renew(ctx, l, now.job(job, letter), now.target.exporter); err != nil {
+		return undone, err
+	}
+	return renewedIt, nil
 }
 
 // job returns the job of a window that failed, with the spec of now. It is late already,
 // and delays no live window.
-func (p present) job(failed *wire.WindowJob) *wire.WindowJob {
+//
+// It is for the request that it was for, marked with the letter: rows of the same window,
+// generation and request would be taken for a duplicate of those that failed.
+func (p present) job(failed *wire.WindowJob, letter uint64) *wire.WindowJob {
 	t := p.target
 	job := proto.CloneOf(failed)
 	id := schemas.WindowID{Namespace: t.namespace, Name: t.name, Window: schemas.JobWindow(failed), Generation: p.generation}
 	job.Window, job.Namespace, job.Name, job.Generation = id.String(), t.namespace, t.name, p.generation
 	job.Lane, job.Cluster, job.Spec = string(schemas.LaneBackfill), t.cluster, t.spec
-	job.Request, _, _ = strings.Cut(failed.Request, schemas.AgainMark)
+	request, _, _ := strings.Cut(failed.Request, schemas.AgainMark)
+	job.Request = request + schemas.AgainMark + strconv.FormatUint(letter, 10)
 	return job
 }

@@ -56,13 +56,19 @@ func (f Filter) subject() string {
 // List returns the letters there are, the oldest first, without their bodies.
 func (d *Desk) List(ctx context.Context, f Filter) ([]*Letter, error) {
 	letters := []*Letter{}
-	err := d.Pipe.Each(ctx, schemas.DeadStream, pipe.Selection{Subjects: []string{f.subject()}, After: f.After, HeadersOnly: true},
+	err := d.Each(ctx, f, func(l *Letter) { letters = append(letters, l) })
+	return letters, err
+}
+
+// Each calls see with the letters there are, the oldest first, without their bodies. There
+// may be more than fit in memory.
+func (d *Desk) Each(ctx context.Context, f Filter, see func(*Letter)) error {
+	return d.Pipe.Each(ctx, schemas.DeadStream, pipe.Selection{Subjects: []string{f.subject()}, After: f.After, HeadersOnly: true},
 		func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 			size, _ := strconv.Atoi(m.Headers().Get(nats.MsgSize))
-			letters = append(letters, newLetter(meta.Sequence.Stream, meta.Timestamp, m.Headers(), size))
+			see(newLetter(meta.Sequence.Stream, meta.Timestamp, m.Headers(), size))
 			return nil
 		})
-	return letters, err
 }
 
 // Get returns a letter with its body. The error is ErrNoLetter if there is none.

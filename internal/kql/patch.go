@@ -51,8 +51,8 @@ func patch(script string) (string, error) {
 	return noDelegate.ReplaceAllString(withoutBounds(script), "($1==null)"), nil
 }
 
-// withoutBounds leaves out the checks that an index is within its array, which the parser's
-// are: System.Array.index(i,array) becomes (i).
+// withoutBounds leaves out the checks that an index is within its array: System.Array.index(i,array)
+// becomes (i). What is outside is undefined then, and no exception, which nothing was seen to rely on.
 func withoutBounds(script string) string {
 	const check = "System.Array.index("
 	var b strings.Builder
@@ -84,12 +84,11 @@ func arguments(script string) (comma, end int) {
 	for i := 0; i < len(script); i++ {
 		c := script[i]
 		switch {
+		case quote != 0 && c == '\\':
+			i++
+		case quote != 0 && c == quote:
+			quote = 0
 		case quote != 0:
-			if c == '\\' {
-				i++
-			} else if c == quote {
-				quote = 0
-			}
 		case c == '\'' || c == '"':
 			quote = c
 		case c == '(' || c == '[' || c == '{':

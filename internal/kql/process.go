@@ -132,15 +132,27 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer v.close()
-	lines := bufio.NewReaderSize(in, 64<<10)
+	// Read besides, so that the end of in is seen during a call: whoever asked is gone.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	requests, read := make(chan request), make(chan error, 1)
+	go func() {
+		defer cancel()
+		read <- readRequests(ctx, in, requests)
+	}()
 	answers := json.NewEncoder(out)
 	answers.SetEscapeHTML(false)
 	for {
 		var r request
-		if err := readLine(lines, &r); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("read a request: %w", err)
+		select {
+		case r = <-requests:
+		case <-ctx.Done():
+			select {
+			case err := <-read:
+				return err
+			default: // stuck in a read that nobody ends
+				return nil
+			}
 		}
 		var a response
 		if r.Function != "" { // which only asks whether it is loaded
@@ -150,6 +162,24 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 		if err := answers.Encode(a); err != nil {
 			return fmt.Errorf("answer: %w", err)
+		}
+	}
+}
+
+// readRequests passes on what in has, until it ends.
+func readRequests(ctx context.Context, in io.Reader, to chan<- request) error {
+	lines := bufio.NewReaderSize(in, 64<<10)
+	for {
+		var r request
+		if err := readLine(lines, &r); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read a request: %w", err)
+		}
+		select {
+		case to <- r:
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -215,6 +216,25 @@ func TestProcessGoesWrong(t *testing.T) {
 		time.AfterFunc(10*time.Millisecond, cancel)
 		if err := check(ctx, p, "print 1"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
+		}
+	})
+	t.Run("ErrGone", func(t *testing.T) {
+		needParser(t)
+		in, ask := io.Pipe()
+		var out bytes.Buffer
+		done := make(chan error, 1)
+		go func() { done <- Serve(context.Background(), in, &out) }()
+		for _, line := range []string{"{}\n", `{"function":"check","args":["","","print ` + strings.Repeat("1+", 50_000) + `1"]}` + "\n"} {
+			if _, err := io.WriteString(ask, line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask.Close() // as when whoever asked was killed
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if want := "{}\n{\"error\":\"context canceled\"}\n"; out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
 		}
 	})
 	t.Run("ErrRequest", func(t *testing.T) {

@@ -1,7 +1,9 @@
 package pipe
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -81,7 +83,11 @@ func (p *Pipe) Each(ctx context.Context, stream string, what Selection, see func
 			return fail(context.Cause(ctx))
 		}
 		if n == 0 {
-			return nil // what was left has been removed meanwhile
+			// Removed meanwhile, or late.
+			if info, err := c.Info(ctx); err != nil || info.NumPending > 0 {
+				return fail(cmp.Or(err, errors.New("what it has did not come in time")))
+			}
+			return nil
 		}
 		left -= min(n, left)
 	}

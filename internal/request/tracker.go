@@ -33,7 +33,7 @@ type Tracker struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	windows map[string]*tracked
+	windows map[string]*tracked // by id, without generation
 	message string
 	points  uint64
 }
@@ -63,7 +63,7 @@ func (t *Tracker) Changed() <-chan struct{} { return t.changed }
 func (t *Tracker) Outcome(window string) Outcome {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if w := t.windows[window]; w != nil {
+	if w := t.windows[withoutGeneration(window)]; w != nil {
 		return w.outcome
 	}
 	return Pending
@@ -89,7 +89,7 @@ func (t *Tracker) Sum() (exported, failed int, points uint64, message string) {
 func (t *Tracker) Forget(window string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.windows, window)
+	delete(t.windows, withoutGeneration(window))
 }
 
 // Expect says that the run of a window has so many batches: nobody reports it of
@@ -146,6 +146,7 @@ func (t *Tracker) See(e *wire.Event) {
 }
 
 func (t *Tracker) run(window, run string) (*tracked, *trackedRun) {
+	window = withoutGeneration(window)
 	w := t.windows[window]
 	if w == nil {
 		w = &tracked{runs: map[string]*trackedRun{}}
@@ -157,6 +158,13 @@ func (t *Tracker) run(window, run string) (*tracked, *trackedRun) {
 		w.runs[run] = r
 	}
 	return w, r
+}
+
+// withoutGeneration is a window's id but for its generation: what failed with one spec may be
+// exported with the next, and is one window.
+func withoutGeneration(window string) string {
+	id, _, _ := strings.Cut(window, "#")
+	return id
 }
 
 func (w *tracked) settle(run string) {

@@ -57,6 +57,8 @@ func TestState(t *testing.T) {
 			event(0, retrying, 3, a, because(sender, "retry", "x")).event(0, retrying, 4, a, because(sender, "permanent", "put back"), letter(2)).event(0, failed, 5, a, because(sender, "permanent", "x")),
 			"transformed failed failed transformed failed"},
 		"ErrQueryPutBack": {newStory("x").event(0, running, 1).event(0, failed, 2, because(schemas.Querier, "permanent", "x")).event(0, retrying, 3, because(schemas.Querier, "permanent", "x"), letter(2)), "running failed running"},
+		"ErrQueryRenewed": {newStory("x").event(0, running, 1).event(0, failed, 2, because(schemas.Querier, "permanent", "x")).
+			event(0, retrying, 3, because(schemas.Querier, schemas.KindRenewed, "x"), letter(2)).event(0, running, 4).event(0, queried, 5, a), "running failed planned running exported"},
 		"ErrTransformRenewed": {newStory("x").event(0, running, 1).event(0, queried, 2, a, rows(3, 1)).event(0, failed, 3, a, because(transformer, "permanent", "x")).
 			event(0, retrying, 4, a, because(transformer, schemas.KindRenewed, "x"), letter(3)).event(0, running, 5).event(0, queried, 6, b, rows(3, 1)).
 			event(0, transformed, 7, b, rows(3, 1)).event(0, exported, 8, b, batch(0, 3)), "running queried failed planned running queried transformed exported"},

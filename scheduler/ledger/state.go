@@ -127,6 +127,9 @@ func stateOf(c *wire.WindowCourse) standing {
 	}
 	var r *wire.RunRecord
 	asked := int64(0) // when the window was to be queried again
+	if b := find(c.PutBack, &wire.WindowError{Stage: string(schemas.Querier)}); b != nil && b.Kind == schemas.KindRenewed {
+		asked = b.AtUnixNano
+	}
 	for _, o := range byAge(c.Runs) {
 		if b := renewed(c, o); b != nil {
 			asked = max(asked, b.AtUnixNano)
