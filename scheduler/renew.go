@@ -33,8 +33,8 @@ const (
 	// have a turn in between.
 	renewMost = 256
 
-	// renewLook is how often it is looked for new dead letters, renewWait whether there is
-	// room for more jobs, after some were put back.
+	// renewLook is how often it is looked for new dead letters and for room for more jobs,
+	// renewWait the same after there was some.
 	renewLook = 5 * time.Second
 	renewWait = time.Second
 )
@@ -115,7 +115,7 @@ func (r *renewals) of(key string) present {
 // run puts windows back until ctx ends.
 func (r *renewals) run(ctx context.Context) {
 	for failures := uint64(0); ctx.Err() == nil; {
-		renewed, left, err := r.look(ctx)
+		some, err := r.look(ctx)
 		r.looks.Add(1)
 		wait := renewLook
 		switch {
@@ -126,10 +126,8 @@ func (r *renewals) run(ctx context.Context) {
 			wait = backoff(failures)
 		case err == nil:
 			failures = 0
-			if renewed {
+			if some {
 				wait = renewWait
-			} else if left {
-				wait = maxBackoff // its jobs wait, maybe for an exporter that is down
 			}
 		}
 		t := time.NewTimer(wait)
@@ -142,21 +140,21 @@ func (r *renewals) run(ctx context.Context) {
 	}
 }
 
-// look puts back what there is room for, and says whether that was anything, and whether
-// some are left. What goes wrong with one MetricsExporter keeps no other waiting.
-func (r *renewals) look(ctx context.Context) (renewed, left bool, err error) {
+// look puts back what there is room for, and says whether there was anything. What goes
+// wrong with one MetricsExporter keeps no other waiting.
+func (r *renewals) look(ctx context.Context) (some bool, err error) {
 	if err := r.list(ctx); err != nil {
-		return false, false, err
+		return false, err
 	}
 	var errs []error
 	for key := range r.letters {
-		some, more, err := r.renew(ctx, key)
+		looked, err := r.renew(ctx, key)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
-		renewed, left = renewed || some, left || more
+		some = some || looked
 	}
-	return renewed, left, errors.Join(errs...)
+	return some, errors.Join(errs...)
 }
 
 // list adds the letters that are new, and forgets the oldest of those that are gone.
@@ -199,20 +197,20 @@ func (r *renewals) list(ctx context.Context) error {
 }
 
 // renew puts back those windows of a MetricsExporter that failed with a former spec, the
-// oldest first, and says whether there were any and whether some are left.
-func (r *renewals) renew(ctx context.Context, key string) (some, left bool, err error) {
+// oldest first, and says whether it looked into any.
+func (r *renewals) renew(ctx context.Context, key string) (some bool, err error) {
 	now := r.of(key)
 	if now.target == nil || !slices.ContainsFunc(r.letters[key], func(f failedWindow) bool { return f.stale(now.generation) }) {
-		return false, false, nil
+		return false, nil
 	}
 	t := now.target
 	generation, hash, err := r.store.Cursor(ctx, t.namespace, t.name)
 	if err != nil || generation != now.generation || !bytes.Equal(hash, t.hash) {
-		return false, false, err // the schedule has gone on to another spec: whoever has that one works on them
+		return false, err // the schedule has gone on to another spec: whoever has that one works on them
 	}
 	room, err := r.room(ctx, t)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	renewed, looked := 0, 0
 	var kept []failedWindow
@@ -222,7 +220,7 @@ func (r *renewals) renew(ctx context.Context, key string) (some, left bool, err 
 			continue
 		}
 		if err != nil || renewed >= room || looked >= renewMost || ctx.Err() != nil {
-			kept, left = append(kept, r.letters[key][i:]...), true
+			kept = append(kept, r.letters[key][i:]...)
 			break
 		}
 		looked++
@@ -243,7 +241,7 @@ func (r *renewals) renew(ctx context.Context, key string) (some, left bool, err 
 	if renewed > 0 {
 		r.log.Info("windows that failed with a former spec are queried again", "metrics_exporter", key, "windows", renewed, "generation", now.generation)
 	}
-	return looked > 0, left, err
+	return looked > 0, err
 }
 
 // room returns how many jobs of a MetricsExporter may be put to those that wait.
