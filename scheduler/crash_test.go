@@ -367,7 +367,7 @@ func TestChangedUnderWay(t *testing.T) {
 // One that catches up lines up behind those that are due now.
 func TestFairness(t *testing.T) {
 	clock := newTestClock("2025-06-25T10:00:00Z")
-	s := &Scheduler{cfg: Config{Clock: clock}.withDefaults(), entries: map[string]*entry{}}
+	s := &Scheduler{cfg: Config{Clock: clock}.withDefaults(), entries: map[string]*entry{}, renewals: &renewals{present: map[string]present{}}}
 	behind := &entry{key: "behind", target: &target{}, index: -1}
 	behind.want = behind.target
 	due := &entry{key: "due", index: -1}

@@ -104,15 +104,20 @@ func (l *life) see(e *wire.Event) {
 	l.more = make(chan struct{})
 }
 
+// seen returns the events so far, and a channel that is closed when there are more.
+func (l *life) seen() ([]*wire.Event, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.events, l.more
+}
+
 // wait waits until done, which is asked after each event, says so of all events so
 // far.
 func (l *life) wait(t *testing.T, what string, done func(events []*wire.Event) bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	for {
-		l.mu.Lock()
-		events, more := l.events, l.more
-		l.mu.Unlock()
+		events, more := l.seen()
 		if done(events) {
 			return
 		}

@@ -81,6 +81,9 @@ func TestCommandLine(t *testing.T) {
 			require.Empty(t, errs)
 			require.Contains(t, out, "Examples:\n  "+c.CommandPath(), "an example of %s", c.CommandPath())
 			for _, sub := range c.Commands() {
+				if sub.Hidden {
+					continue
+				}
 				require.NotEmpty(t, sub.Short)
 				require.True(t, c.HasParent() || sub.GroupID != "" || sub.Name() == "version", "%s is in no group", sub.CommandPath())
 				each(sub)

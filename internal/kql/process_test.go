@@ -189,6 +189,9 @@ func TestProcessGoesWrong(t *testing.T) {
 		}
 	})
 	t.Run("OK one that ends at once", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("it loads an engine, which takes long under the race detector")
+		}
 		p := elsewhere(t, "none such", 1)
 		if err := check(t.Context(), p, "print 1"); err != nil {
 			t.Fatal(err)
