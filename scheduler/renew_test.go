@@ -399,6 +399,16 @@ func TestRenew(t *testing.T) {
 		}
 		r.declare(mend("a"))
 		until(t, []string{"backfill 09:59:00/10:00:00#2 T2"}, s.renewed)
+		// One that fails while it is suspended.
+		r.declare(strings.Replace(mend("a"), "T2", "T3", 1))
+		r.settle()
+		r.declare(strings.Replace(mend("a"), "spec:\n", "spec:\n  suspend: true\n", 1))
+		r.settle()
+		s.buryJobs(schemas.LaneBackfill, 1)
+		r.look()
+		require.Empty(t, s.renewed())
+		r.declare(strings.Replace(mend("a"), "T2", "T3", 1))
+		until(t, []string{"backfill 09:59:00/10:00:00#3 T3"}, s.renewed)
 	})
 
 	t.Run("OK not by one whose spec is a former one", func(t *testing.T) {
@@ -435,27 +445,24 @@ func TestRenew(t *testing.T) {
 
 	t.Run("ErrNoStream", func(t *testing.T) {
 		s := newStage(t, now)
-		r := s.start(nil, spec("a", minutely))
+		r := s.start(nil, spec("a", minutely), spec("b", minutely))
 		r.settle()
-		s.buryJobs(schemas.LaneLive, 1)
+		s.bury(schemas.Querier, schemas.JobsStream, "k2o.job.kusto.out.live.ns.a.>", 1)
+		r.look()
 		stream, err := s.pipe.JS.Stream(t.Context(), schemas.DeadStream)
 		require.NoError(t, err)
 		cfg := stream.CachedInfo().Config
 		require.NoError(t, s.pipe.JS.DeleteStream(t.Context(), schemas.DeadStream))
-		r.declare(mend("a"))
-		require.True(t, eventually(func() bool {
-			return len(s.logs("WARN windows that failed with a former spec could not be put back, trying again")) == 1
-		}))
+		r.look()
+		require.Len(t, s.logs("WARN windows that failed with a former spec could not be put back, trying again"), 1)
 		// The stream is another, whose ids begin anew.
 		_, err = s.pipe.JS.CreateStream(t.Context(), cfg)
 		require.NoError(t, err)
-		r.settle()
-		s.clock.advance(time.Minute)
-		r.settle()
-		s.buryJobs(schemas.LaneLive, 1)
+		s.bury(schemas.Querier, schemas.JobsStream, "k2o.job.kusto.out.live.ns.b.>", 1)
 		require.Equal(t, []uint64{1}, s.letters())
-		r.declare(spec("a", minutely))
-		until(t, []string{"backfill 10:00:00/10:01:00#3 T"}, s.renewed)
+		r.declare(mend("a"), mend("b"))
+		until(t, []string{"backfill 09:59:00/10:00:00#2 T2"}, s.renewed)
+		require.Len(t, s.events(schemas.EventRetrying, "b"), 1)
 	})
 }
 
