@@ -252,10 +252,8 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 	if meta, err := msg.Metadata(); err == nil {
 		m.Attempt, m.Stored, m.Sequence = meta.NumDelivered, meta.Timestamp, meta.Sequence.Stream
 	}
-	reply := msg.Reply()
-	// A second answer, which nats.go's Msg does not give. If it fails, the first
-	// one's delay ends all the same.
-	m.recall = func(after time.Duration) { _ = c.p.nc.Publish(reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, after)) }
+	again := &recall{nc: c.p.nc, reply: msg.Reply()}
+	m.recall = again.call
 	log := c.about(m)
 
 	renew := keepLease(msg)
@@ -306,6 +304,7 @@ func (c *consumer) handle(ctx, work context.Context, msg jetstream.Msg) {
 		ackErr = msg.Nak()
 	case outcome == KindLater:
 		ackErr = msg.NakWithDelay(delay)
+		again.givenBack()
 	default:
 		delay = RetryDelay(outcome, delay, m.Attempt, c.MaxBackoff)
 		c.failed(work, m, outcome, err, "failed, will be tried again", "delay", delay)

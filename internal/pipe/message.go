@@ -51,7 +51,7 @@ func (m *Message) Retried(ctx context.Context, cause error) {
 
 // Recall returns a function that has the message delivered again after another
 // delay, to whoever asks first, once it was given back with one (Later). It does not
-// hold the message, and is called after the handler has returned.
+// hold the message, and may be called before the handler has returned.
 func (m *Message) Recall() func(after time.Duration) { return m.recall }
 
 // Window returns the window id of the message's header; empty where it has none.
