@@ -58,6 +58,15 @@ func (s *stage) buryJobs(lane schemas.Lane, n int) {
 	s.bury(schemas.Querier, schemas.JobsStream, schemas.JobFilter("kusto", "out", lane), n)
 }
 
+// publishJob puts a job into the stream, as a replay does.
+func (s *stage) publishJob(job *wire.WindowJob) {
+	s.tb.Helper()
+	m, err := schemas.JobMessage(job, "out")
+	require.NoError(s.tb, err)
+	_, err = s.pipe.Publish(s.tb.Context(), pipe.Outgoing{Subject: m.Subject, Header: m.Header, Data: m.Data})
+	require.NoError(s.tb, err)
+}
+
 // letters returns the ids of the letters that there are.
 func (s *stage) letters() []uint64 {
 	s.tb.Helper()
@@ -240,10 +249,7 @@ func TestRenew(t *testing.T) {
 		for _, request := range []string{"may", "may" + schemas.AgainMark + "RUN", schemas.ReconcileRequest, schemas.AgainMark + "RUN"} {
 			job := proto.CloneOf(s.jobs()[0])
 			job.Lane, job.Request = string(schemas.LaneBackfill), request
-			m, err := schemas.JobMessage(job, "out")
-			require.NoError(t, err)
-			_, err = s.pipe.Publish(t.Context(), pipe.Outgoing{Subject: m.Subject, Header: m.Header, Data: m.Data})
-			require.NoError(t, err)
+			s.publishJob(job)
 			s.buryJobs(schemas.LaneBackfill, 1)
 		}
 		r.declare(mend("a"))
@@ -260,10 +266,7 @@ func TestRenew(t *testing.T) {
 		require.NoError(t, err)
 		job := target.job(PlannedWindow{schemas.JobWindow(s.jobs()[0]), schemas.LaneBackfill}, 2)
 		job.Request = "may"
-		m, err := schemas.JobMessage(job, "out")
-		require.NoError(t, err)
-		_, err = s.pipe.Publish(t.Context(), pipe.Outgoing{Subject: m.Subject, Header: m.Header, Data: m.Data})
-		require.NoError(t, err)
+		s.publishJob(job)
 		s.buryJobs(schemas.LaneBackfill, 1)
 		r.look()
 		require.Empty(t, s.renewed(), "this scheduler has not come to it")
@@ -283,10 +286,7 @@ func TestRenew(t *testing.T) {
 		job := proto.CloneOf(s.jobs()[0])
 		job.Lane, job.Request, job.Generation = string(schemas.LaneBackfill), "may", 2
 		job.Window = strings.TrimSuffix(job.Window, "#1") + "#2"
-		m, err := schemas.JobMessage(job, "out")
-		require.NoError(t, err)
-		_, err = s.pipe.Publish(t.Context(), pipe.Outgoing{Subject: m.Subject, Header: m.Header, Data: m.Data})
-		require.NoError(t, err)
+		s.publishJob(job)
 		s.buryJobs(schemas.LaneBackfill, 1)
 		r.declare(mend("a"))
 		until(t, []string{"backfill 09:59:00/10:00:00#2 T2 may"}, s.renewed)
