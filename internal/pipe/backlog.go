@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sort"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
@@ -159,10 +161,8 @@ func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxB
 		if n := st.messages(max(int64(st.Bytes)-mark, wanted)); n > 0 {
 			cut = max(cut, st.FirstSeq+n)
 		}
-		if cut = min(cut, st.floor); cut > st.FirstSeq {
-			if err := st.stream.Purge(ctx, jetstream.WithPurgeSequence(cut)); err != nil {
-				return fail(err)
-			}
+		if err := st.removeBelow(ctx, min(cut, st.floor), wanted > 0); err != nil {
+			return fail(err)
 		}
 	}
 	if known.above(st.floor) == 0 {
@@ -178,6 +178,52 @@ func (p *Pipe) Trim(ctx context.Context, exporter string, before time.Time, maxB
 		return fail(err)
 	}
 	return nil
+}
+
+const (
+	// removals is how many messages are removed at a time.
+	removals = 32
+
+	// maxRemovals is how many are removed one by one.
+	maxRemovals = 2000
+)
+
+// removeBelow removes the messages below a sequence. One by one, since a purge has the
+// server forget what it was about to deliver again: that comes after its lease then,
+// behind all that is newer (nats-server v2.15.2, consumer.purge). A purge it is when there
+// is no room on the disk, or so much to remove that it would take long.
+func (st *otlpState) removeBelow(ctx context.Context, cut uint64, noRoom bool) error {
+	if cut <= st.FirstSeq {
+		return nil
+	}
+	if noRoom || cut-st.FirstSeq > maxRemovals {
+		return st.stream.Purge(ctx, jetstream.WithPurgeSequence(cut))
+	}
+	return st.remove(ctx, func(yield func(uint64) bool) {
+		for seq := st.FirstSeq; seq < cut && yield(seq); seq++ {
+		}
+	})
+}
+
+// remove removes messages; those that are gone are no error.
+func (st *otlpState) remove(ctx context.Context, sequences iter.Seq[uint64]) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(removals)
+	for seq := range sequences {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			err := st.stream.DeleteMsg(ctx, seq)
+			if err != nil {
+				if _, gone := st.stream.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+					return nil
+				}
+			}
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // messages returns how many messages take so many bytes, by their mean size.

@@ -2,12 +2,9 @@ package pipe
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // maxDelivered bounds how many delivered batches a process remembers, of 32 bytes
@@ -59,7 +56,7 @@ func (d *Delivered) above(sequence uint64) int {
 }
 
 // remove removes the n oldest from the stream, and those stored before a time.
-func (d *Delivered) remove(ctx context.Context, st *otlpState, n uint64, before time.Time) (err error) {
+func (d *Delivered) remove(ctx context.Context, st *otlpState, n uint64, before time.Time) error {
 	var old []deliveredBatch
 	d.mu.Lock()
 	// What is older than the stream's first was in another stream of that name, which
@@ -73,16 +70,15 @@ func (d *Delivered) remove(ctx context.Context, st *otlpState, n uint64, before 
 		old = append(old, b)
 	}
 	d.mu.Unlock()
-	removed := uint64(0)
-	for _, b := range old {
-		if err = st.stream.DeleteMsg(ctx, b.sequence); err != nil {
-			if _, gone := st.stream.GetMsg(ctx, b.sequence); !errors.Is(gone, jetstream.ErrMsgNotFound) {
-				break
+	err := st.remove(ctx, func(yield func(uint64) bool) {
+		for _, b := range old {
+			if !yield(b.sequence) {
+				return
 			}
-			err = nil
 		}
-		removed = b.sequence
+	})
+	if err == nil && len(old) > 0 {
+		d.above(old[len(old)-1].sequence + 1)
 	}
-	d.above(removed + 1)
 	return err
 }

@@ -21,9 +21,7 @@ import (
 )
 
 // Trimmed all the time, as hard as can be, while both lanes are published to and
-// consumed in no order: each message is handled. (None is given back here: a purge
-// at the wrong moment makes the server forget the delay of a nak, and the message
-// comes after its lease of 15 s instead.)
+// consumed in no order, and some given back: each message is handled.
 func TestTrimWhilePublishing(t *testing.T) {
 	const n = 400 // of each lane
 	p := pipetest.MustOpen(t, "prom")
@@ -41,6 +39,9 @@ func TestTrimWhilePublishing(t *testing.T) {
 				Filter: schemas.OTLPFilter("prom", lane), Concurrency: 4, MaxAckPending: 16, MaxBackoff: 10 * time.Millisecond,
 				Handle: func(_ context.Context, m *pipe.Message) error {
 					<-time.After(rand.N(5 * time.Millisecond)) // so that later ones overtake it
+					if m.Attempt == 1 && m.Sequence%8 == 0 {
+						return pipe.Later(errors.New("not yet"), time.Millisecond)
+					}
 					mu.Lock()
 					defer mu.Unlock()
 					handled[m.Subject]++
@@ -229,4 +230,37 @@ func TestTrimNewConsumer(t *testing.T) {
 	b, err := p.Backlog(t.Context(), "prom")
 	require.NoError(t, err)
 	require.NotZero(t, b.Messages)
+}
+
+// What waits to be delivered again comes at once, and not after its lease, when what was
+// delivered before it is removed in the meantime.
+func TestTrimBeforeRedelivery(t *testing.T) {
+	p := pipetest.MustOpen(t, "prom")
+	stream := schemas.OTLPStream("prom")
+	consumers := map[schemas.Lane]jetstream.Consumer{}
+	for _, lane := range schemas.Lanes {
+		c, err := p.JS.CreateConsumer(t.Context(), stream, jetstream.ConsumerConfig{Durable: schemas.SenderDurable("prom", lane),
+			FilterSubject: schemas.OTLPFilter("prom", lane), AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour})
+		require.NoError(t, err)
+		consumers[lane] = c
+	}
+	for n := range 20 {
+		_, err := p.Publish(t.Context(), pipe.Outgoing{Subject: batchSubject(n), Data: make([]byte, 1000)})
+		require.NoError(t, err)
+	}
+	for n := range 20 {
+		msg, err := consumers[schemas.LaneLive].Next()
+		require.NoError(t, err)
+		if n < 10 {
+			require.NoError(t, msg.DoubleAck(t.Context()))
+		} else {
+			require.NoError(t, msg.Nak())
+		}
+	}
+	require.NoError(t, p.Trim(t.Context(), "prom", time.Now().Add(time.Hour), 1, nil))
+	require.EqualValues(t, 10, messages(t, p, stream))
+	for range 10 {
+		_, err := consumers[schemas.LaneLive].Next()
+		require.NoError(t, err)
+	}
 }

@@ -48,7 +48,12 @@ func MustConnect(tb testing.TB, s *pipe.Server, exporters ...string) *pipe.Pipe 
 	return p
 }
 
-// Logger writes to the test's log.
+// Logger writes to the test's log; what each message did only if the tests are verbose,
+// so that the cause of a failure stays in sight.
 func Logger(tb testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	level := slog.LevelInfo
+	if testing.Verbose() {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: level}))
 }
