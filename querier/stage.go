@@ -38,6 +38,9 @@ type Config struct {
 	// Gate says whether there is room for another window of an exporter's lane. While it
 	// returns false, its jobs wait in the stream, at no cost to Kusto. Nil: always.
 	Gate func(ctx context.Context, exporter string, lane schemas.Lane) bool
+	// Takes says the same of one MetricsExporter, given as namespace/name, of an exporter
+	// that has room. While it returns false, its jobs are given back. Nil: always.
+	Takes func(exporter string, lane schemas.Lane, metricsExporter string) bool
 	// Version of this program.
 	Version string
 	// Transport to the clusters; nil is one of each client's own.
@@ -50,6 +53,7 @@ type Config struct {
 type Stage struct {
 	cfg      Config
 	clusters []*clusterState
+	rounds   *rounds
 }
 
 // clusterState is a cluster as the consumers of its jobs share it.
@@ -75,7 +79,7 @@ func New(cfg Config) (*Stage, error) {
 		cfg.Now = time.Now
 	}
 	cfg.Logger = cfg.Logger.With("stage", string(schemas.Querier))
-	s := &Stage{cfg: cfg}
+	s := &Stage{cfg: cfg, rounds: newRounds(cfg.Now)}
 	for _, k := range cfg.Clusters {
 		client, err := NewClient(ClientConfig{Cluster: k, LabelParameters: cfg.LabelParameters,
 			Version: cfg.Version, Transport: cfg.Transport, Now: cfg.Now})

@@ -40,8 +40,13 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) (failure error) {
 	if err := w.mayRun(spec); err != nil {
 		return err
 	}
+	key := job.Namespace + "/" + job.Name
 	// By lane: a replay of a MetricsExporter must not take the turns of its live windows.
-	leave, err := w.cluster.shares.join(ctx, job.Namespace+"/"+job.Name+" "+job.Lane, m.Attempt)
+	turn := key + " " + job.Lane
+	if takes := w.stage.cfg.Takes; takes != nil && !takes(w.exporter, w.lane, key) {
+		return pipe.Later(errStuck, w.stage.rounds.next(turn))
+	}
+	leave, err := w.cluster.shares.join(ctx, turn, m.Attempt)
 	if err != nil {
 		return err
 	}

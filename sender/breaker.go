@@ -57,9 +57,9 @@ const (
 type phase string
 
 const (
-	phaseUp         phase = "up"         // everything
-	phaseDown       phase = "down"       // one request now and then, to see
-	phaseRecovering phase = "recovering" // some requests, and more with each that succeeds
+	phaseUp         phase = schemas.ExporterUp         // everything
+	phaseDown       phase = schemas.ExporterDown       // one request now and then, to see
+	phaseRecovering phase = schemas.ExporterRecovering // some requests, and more with each that succeeds
 )
 
 // breaker decides when a batch may be sent to one exporter's endpoint. Both lanes
@@ -114,6 +114,7 @@ type breaker struct {
 	suspects  map[string]*suspect
 	doubted   map[schemas.Lane]int // turns that use a worker of workersOfDoubted
 	lines     map[lineKey]*line
+	served    map[string]struct{} // MetricsExporters of which a batch was accepted
 
 	// What is known of the endpoint by batches that it had not seen before.
 	debuts   map[string]*debuts
@@ -144,7 +145,7 @@ type transition struct {
 
 func newBreaker(maxBackoff time.Duration, now func() time.Time, changed func(transition)) *breaker {
 	b := &breaker{maxBackoff: maxBackoff, changed: changed, phase: phaseUp, limit: maxRequests, open: make(chan struct{}), isOpen: true,
-		blamed: map[string]bool{}, suspects: map[string]*suspect{}, doubted: map[schemas.Lane]int{}, lines: map[lineKey]*line{},
+		blamed: map[string]bool{}, suspects: map[string]*suspect{}, doubted: map[schemas.Lane]int{}, lines: map[lineKey]*line{}, served: map[string]struct{}{},
 		debuts: map[string]*debuts{}, now: now, tried: map[schemas.Lane]uint64{}, turns: map[lineKey]*turns{}}
 	close(b.open)
 	return b
@@ -279,6 +280,9 @@ func (b *breaker) done(t *turn, err error) (again bool) {
 	defer b.mu.Unlock()
 	b.ended(t)
 	kind, delay := pipe.KindOf(err)
+	if err == nil {
+		b.served[t.key] = struct{}{}
+	}
 	if t.failures == 0 && (err == nil || kind != pipe.KindPermanent) {
 		b.debuted(t.key, err == nil)
 	}
@@ -337,7 +341,7 @@ func (b *breaker) failed(t *turn, err error, kind pipe.Kind, delay time.Duration
 
 // giveBack notes that t comes again, or is poison.
 func (b *breaker) giveBack(t *turn, err error, delay time.Duration) {
-	tr := b.gaveBack(t, max(min(delay, asideMost), b.maxBackoff))
+	tr := b.gaveBack(t, err, max(min(delay, asideMost), b.maxBackoff))
 	if !errors.As(err, new(*serverError)) {
 		tr.doubt = doubt{}
 	} else if b.poison(t.key, &tr.doubt) {

@@ -50,7 +50,7 @@ func (w *ward) deliver(t *turn) {
 		w.seen.Lock()
 		defer w.seen.Unlock()
 		w.recalled = append(w.recalled, t.sequence)
-		w.deliver(&turn{lane: t.lane, key: t.key, sequence: t.sequence, stored: t.stored})
+		w.deliver(&turn{lane: t.lane, key: t.key, sequence: t.sequence, size: t.size, stored: t.stored})
 	}
 	go func() {
 		switch w.acquire(w.ctx, t) {

@@ -47,19 +47,23 @@ type lineKey struct {
 type line struct {
 	trials map[uint64]*trial // by sequence, at most retriesOfOne
 	aside  []aside           // the oldest first
+	since  time.Time         // when the first of them was given back
+	reason string            // the last error
 }
 
 // trial is a batch that comes again to be sent.
 type trial struct {
 	until  time.Time // when it is taken to have gone elsewhere
 	called time.Time // when, if it was set aside
-	record           // without failures: it has not come since
+	size   uint64
+	record // without failures: it has not come since
 	doubt
 }
 
 // aside is a batch that was given back without being sent.
 type aside struct {
 	sequence uint64
+	size     uint64
 	due      time.Time
 	recall   func(after time.Duration)
 }
@@ -72,7 +76,7 @@ func (b *breaker) lineOf(t *turn) *line {
 		for other := range b.lines { // those of MetricsExporters that are gone
 			b.expire(other)
 		}
-		l = &line{trials: map[uint64]*trial{}}
+		l = &line{trials: map[uint64]*trial{}, since: time.Now()}
 		b.lines[k] = l
 	}
 	return l
@@ -126,7 +130,7 @@ func (b *breaker) putAside(t *turn) {
 		n += len(other.aside)
 	}
 	t.delay = min(asideLeast+time.Duration(n)*asidePace, asideMost)
-	a := aside{t.sequence, time.Now().Add(t.delay), t.recall}
+	a := aside{t.sequence, t.size, time.Now().Add(t.delay), t.recall}
 	i, found := l.find(t.sequence)
 	if found {
 		l.aside[i] = a
@@ -149,11 +153,12 @@ func (b *breaker) joined(t *turn) {
 }
 
 // gaveBack notes that t failed and comes again within a time.
-func (b *breaker) gaveBack(t *turn, within time.Duration) *trial {
+func (b *breaker) gaveBack(t *turn, err error, within time.Duration) *trial {
 	l := b.lineOf(t)
+	l.reason = err.Error()
 	tr := l.trials[t.sequence]
 	if tr == nil {
-		tr = &trial{}
+		tr = &trial{size: t.size}
 		l.trials[t.sequence] = tr
 	}
 	tr.record = t.record
@@ -233,7 +238,7 @@ func (b *breaker) callLane(lane schemas.Lane) (more bool) {
 		}
 		a := oldest.aside[0]
 		oldest.aside = oldest.aside[1:]
-		oldest.trials[a.sequence] = &trial{called: now, until: now.Add(comeback)}
+		oldest.trials[a.sequence] = &trial{called: now, until: now.Add(comeback), size: a.size}
 		a.recall(0)
 	}
 	return len(ready) > 0

@@ -18,7 +18,7 @@ import (
 // err. It returns how many were admitted.
 func (w *ward) send(key string, err error, sequences ...uint64) (n int) {
 	for _, seq := range sequences {
-		w.wait(&turn{lane: schemas.LaneLive, key: key, sequence: seq})
+		w.wait(&turn{lane: schemas.LaneLive, key: key, sequence: seq, size: 10})
 		for _, t := range w.take() {
 			n++
 			if w.done(t, err) {

@@ -82,7 +82,9 @@ func New(cfg Config) (*Stage, error) {
 			return nil, fmt.Errorf("exporter %q: %w", e.Name, err)
 		}
 		w := newWatch(s, e, self)
-		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: newBreaker(e.MaxBackoff, cfg.Now, w.changed),
+		b := newBreaker(e.MaxBackoff, cfg.Now, w.changed)
+		w.stuck = b.stuck
+		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: b,
 			delivered: &pipe.Delivered{}})
 	}
 	return s, nil
@@ -134,7 +136,7 @@ func (s *Stage) handle(work, running context.Context, e *endpoint, lane schemas.
 	if err != nil {
 		return pipe.Permanent(err)
 	}
-	t := &turn{lane: lane, key: b.key(), sequence: m.Sequence, stored: m.Stored, recall: m.Recall()}
+	t := &turn{lane: lane, key: b.key(), sequence: m.Sequence, size: uint64(len(m.Data)), stored: m.Stored, recall: m.Recall()}
 	for {
 		switch e.breaker.acquire(running, t) {
 		case verdictStop:

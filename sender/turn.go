@@ -13,6 +13,7 @@ type turn struct {
 	lane     schemas.Lane
 	key      string                    // its MetricsExporter
 	sequence uint64                    // in the stream
+	size     uint64                    // in bytes
 	stored   time.Time                 // when
 	recall   func(after time.Duration) // has it delivered again after it was set aside
 

@@ -2,6 +2,8 @@ package sender
 
 import (
 	"context"
+	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -10,27 +12,34 @@ import (
 )
 
 const (
-	// refresh is how often the state of an exporter that is down is written anew.
+	// refresh is how often a state is written anew though it has not changed.
 	refresh = schemas.ExporterStateTTL / 3
+
+	// lookEvery is how often the breaker is asked whose batches are stuck: what they
+	// have waiting may grow fast.
+	lookEvery = time.Second
 
 	// publicTime bounds each attempt to make a state known; nothing waits for it.
 	publicTime = 2 * time.Second
 )
 
 // watch makes known what one exporter's breaker does: in the log once for each
-// outage and its end, in the metrics, and for `status` in the bucket of
-// exporters' states. It is apart from the breaker, which must not wait for it.
+// outage and its end, in the metrics, and for `status` and the queriers in the bucket
+// of exporters' states. It is apart from the breaker, which must not wait for it.
 type watch struct {
 	s        *Stage
 	exporter string
 	sender   string
+	stuck    func() []schemas.Stuck
 
-	mu      sync.Mutex
-	latest  transition
-	unheard bool // latest is news
-	began   bool // an outage began since the last look
-	ended   bool // and one ended
-	news    chan struct{}
+	mu     sync.Mutex
+	latest transition
+	began  bool // an outage began since the last look
+	ended  bool // and one ended
+	news   chan struct{}
+
+	told   schemas.ExporterState // what is known of it, if anything is
+	toldAt time.Time
 }
 
 func newWatch(s *Stage, e config.Exporter, sender string) *watch {
@@ -48,7 +57,7 @@ func (w *watch) changed(t transition) {
 	case t.phase == phaseUp:
 		w.ended = true
 	}
-	w.latest, w.unheard = t, true
+	w.latest = t
 	w.mu.Unlock()
 	w.s.Metrics.ExporterUp(w.exporter, map[phase]float64{phaseUp: 1, phaseRecovering: 0.5}[t.phase])
 	select {
@@ -59,7 +68,7 @@ func (w *watch) changed(t transition) {
 
 // run makes transitions known until ctx ends.
 func (w *watch) run(ctx context.Context) {
-	tick := time.NewTicker(refresh)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -75,8 +84,8 @@ func (w *watch) run(ctx context.Context) {
 
 func (w *watch) tell(ctx context.Context) {
 	w.mu.Lock()
-	t, began, ended, news := w.latest, w.began, w.ended, w.unheard
-	w.began, w.ended, w.unheard = false, false, false
+	t, began, ended := w.latest, w.began, w.ended
+	w.began, w.ended = false, false
 	w.mu.Unlock()
 	log := w.s.Logger.With("stage", string(schemas.Sender), "exporter", w.exporter)
 	if began {
@@ -89,34 +98,42 @@ func (w *watch) tell(ctx context.Context) {
 		}
 		log.Info("endpoint takes batches again", attrs...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, publicTime)
-	defer cancel()
-	var err error
-	switch t.phase {
-	case phaseDown, phaseRecovering:
-		err = w.s.Pipe.SetExporterState(ctx, schemas.ExporterState{Exporter: w.exporter, Sender: w.sender,
-			State: string(t.phase), Since: t.since, Reason: t.reason, Next: t.next})
-	case phaseUp:
-		if news {
-			err = w.s.Pipe.ClearExporterState(ctx, w.exporter, w.sender)
-		}
-	}
-	if err != nil {
-		log.Debug("could not make the exporter's state known", "error", err)
-	}
+	w.publish(ctx, w.state(t), log)
 }
 
-// withdraw takes back what this process said: it knows nothing any more.
-func (w *watch) withdraw(ctx context.Context) {
-	w.mu.Lock()
-	down := w.latest.phase == phaseDown || w.latest.phase == phaseRecovering
-	w.mu.Unlock()
-	if !down {
+// state returns what is to be known; zero when there is nothing to tell.
+func (w *watch) state(t transition) schemas.ExporterState {
+	s := schemas.ExporterState{Exporter: w.exporter, Sender: w.sender, State: schemas.ExporterUp, Stuck: w.stuck()}
+	switch {
+	case t.phase == phaseDown || t.phase == phaseRecovering:
+		s.State, s.Since, s.Reason, s.Next = string(t.phase), t.since, t.reason, t.next
+	case len(s.Stuck) == 0:
+		return schemas.ExporterState{}
+	}
+	return s
+}
+
+// publish makes a state known, if it is not or is about to be forgotten.
+func (w *watch) publish(ctx context.Context, s schemas.ExporterState, log *slog.Logger) {
+	if reflect.DeepEqual(s, w.told) && (s.State == "" || time.Since(w.toldAt) < refresh) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, publicTime)
 	defer cancel()
-	if err := w.s.Pipe.ClearExporterState(ctx, w.exporter, w.sender); err != nil {
-		w.s.Logger.Debug("could not withdraw the exporter's state", "exporter", w.exporter, "error", err)
+	var err error
+	if s.State == "" {
+		err = w.s.Pipe.ClearExporterState(ctx, w.exporter, w.sender)
+	} else {
+		err = w.s.Pipe.SetExporterState(ctx, s)
 	}
+	if err != nil {
+		log.Debug("could not make the exporter's state known", "error", err)
+		return
+	}
+	w.told, w.toldAt = s, time.Now()
+}
+
+// withdraw takes back what this process said: it knows nothing any more.
+func (w *watch) withdraw(ctx context.Context) {
+	w.publish(ctx, schemas.ExporterState{}, w.s.Logger)
 }

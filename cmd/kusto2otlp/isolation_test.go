@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -45,6 +47,7 @@ type bulk struct {
 	mu       sync.Mutex
 	queries  map[string]int                   // by MetricsExporter
 	fault    func(name string) *sandbox.Fault // what is wrong with a MetricsExporter's queries
+	refused  string                           // the MetricsExporter whose batches the endpoint does not take
 	arrivals map[string][]int                 // windows in the order of their first points, by MetricsExporter
 	seen     map[string]map[int]int           // points
 	running  map[string]int                   // requests, by exporter
@@ -152,17 +155,37 @@ func (b *bulk) query(_ context.Context, r *sandbox.Request) (*sandbox.Result, er
 	return sandbox.Tables(t), nil
 }
 
-// serve counts the requests that are under way.
+// serve counts the requests that are under way, and refuses some.
 func (b *bulk) serve(w http.ResponseWriter, r *http.Request) {
 	exporter := strings.Split(r.URL.Path, "/")[1]
 	b.mu.Lock()
 	b.running[exporter]++
 	b.most[exporter] = max(b.most[exporter], b.running[exporter])
+	refused := b.refused
 	b.mu.Unlock()
-	b.endpoint.Handler().ServeHTTP(w, r)
+	if refused != "" && isOf(r, refused) {
+		http.Error(w, "no quota", http.StatusTooManyRequests)
+	} else {
+		b.endpoint.Handler().ServeHTTP(w, r)
+	}
 	b.mu.Lock()
 	b.running[exporter]--
 	b.mu.Unlock()
+}
+
+// isOf says whether a request's batch is of a MetricsExporter; the request may be served
+// after it.
+func isOf(r *http.Request, name string) bool {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	m := new(colmetrics.ExportMetricsServiceRequest)
+	return err == nil && proto.Unmarshal(body, m) == nil && m.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].Name == name
+}
+
+func (b *bulk) refuse(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused = name
 }
 
 // take notes what arrived.
@@ -380,6 +403,59 @@ func TestDeadExporter(t *testing.T) {
 	require.Zero(t, b.stored(t, schemas.DeadStream, ">"), "nothing was given up")
 	t.Logf("%d windows, of which %d queried when the mark was passed and %d waited as jobs; all arrived, at most %d places from their order, at most %d requests at a time",
 		windows, queried, waiting, worst, b.most["dead"])
+}
+
+// An endpoint that takes no batch of one MetricsExporter, for long: that one's windows
+// wait as jobs once its batches take half of the exporter's mark, and those of others are
+// queried and arrive as before. When it is mended everything arrives.
+func TestStuckMetricsExporter(t *testing.T) {
+	const windows, rows = 90, 1000 // twice the mark
+	b := mustBulk(t, bulkConfig{rows: rows, clusters: []string{"one"}, exporters: map[string]string{"well": ", maxBacklogBytes: 8MiB"}})
+	baseline := b.exports(t, "one", "well", "good", 0, 30)
+	b.refuse("bad")
+	b.setFault(func(name string) *sandbox.Fault {
+		if name == "bad" {
+			return &sandbox.Fault{Delay: 100 * time.Millisecond}
+		}
+		return nil
+	})
+	for n := range windows {
+		b.issue(t, "one", "well", "bad", n)
+		if n%10 == 0 { // lest the endpoint be taken to be down
+			b.issue(t, "one", "well", "good", 30+n/10)
+		}
+	}
+	var stuck schemas.Stuck
+	b.quiet(t, "bad", func() bool {
+		states, err := b.pipe.ExporterStates(t.Context())
+		if err != nil || len(states) != 1 || len(states[0].Stuck) != 1 {
+			return false
+		}
+		stuck = states[0].Stuck[0]
+		return stuck.Bytes >= 4<<20
+	})
+	require.Equal(t, "test/bad", stuck.MetricsExporter)
+	require.Contains(t, stuck.Reason, "429")
+	queried := b.queried("bad")
+	during := b.exports(t, "one", "well", "good", 39, 69)
+	unchanged(t, baseline, during)
+	require.Equal(t, queried, b.queried("bad"), "Kusto is not asked for windows that cannot be sent")
+	eventually(t, "all that was queried to wait, and no more", func() bool {
+		backlog, err := b.pipe.Backlog(t.Context(), "well")
+		require.NoError(t, err)
+		require.Less(t, backlog.Bytes, uint64(8<<20), "the rest of the mark is for others")
+		return backlog.Messages == uint64(queried)
+	})
+	require.Equal(t, windows-queried, b.stored(t, schemas.JobsStream, schemas.JobFilter("one", "well", schemas.LaneLive)))
+
+	b.refuse("")
+	b.await(t, "bad", windows)
+	require.Zero(t, b.stored(t, schemas.DeadStream, ">"), "nothing was given up")
+	eventually(t, "nothing to be stuck", func() bool {
+		states, err := b.pipe.ExporterStates(t.Context())
+		return err == nil && len(states) == 0
+	})
+	t.Logf("%d windows, of which %d were queried: %d batches of %d bytes were stuck", windows, queried, stuck.Batches, stuck.Bytes)
 }
 
 // A cluster that hangs is nobody else's affair, nor is a MetricsExporter whose

@@ -184,11 +184,12 @@ func (p *pipeline) newStage(name schemas.Stage, exporters []pipe.ExporterStream)
 			}),
 		})
 	case schemas.Querier:
+		gate := p.pipe.NewGate(exporters)
 		return querier.New(querier.Config{
 			Pipe: p.pipe, Metrics: p.metrics, Logger: log,
 			Clusters: cfg.Kusto, Exporters: cfg.ExporterNames(),
 			Labels: cfg.Labels, LabelParameters: cfg.LabelParameters(),
-			Gate:    p.pipe.NewGate(exporters).Open,
+			Gate: gate.Open, Takes: gate.Takes,
 			Version: version,
 		})
 	case schemas.Transformer:

@@ -33,6 +33,9 @@ func readNotes(ctx context.Context, p *pipe.Pipe, list []status) (statusNotes, e
 	}
 	for _, s := range states {
 		if slices.ContainsFunc(list, func(l status) bool { return l.Exporter == s.Exporter }) {
+			s.Stuck = slices.DeleteFunc(s.Stuck, func(k schemas.Stuck) bool {
+				return !slices.ContainsFunc(list, func(l status) bool { return l.key() == k.MetricsExporter })
+			})
 			n.exporters = append(n.exporters, s)
 		}
 	}
@@ -63,7 +66,13 @@ func (n statusNotes) write(out io.Writer) error {
 		fmt.Fprintf(&b, "not ready: %s\n", u)
 	}
 	for _, s := range n.exporters {
-		fmt.Fprintf(&b, "exporter %s is %s since %s, by %s: %s\n", s.Exporter, s.State, timestamp(s.Since), s.Sender, s.Reason)
+		if s.State != schemas.ExporterUp {
+			fmt.Fprintf(&b, "exporter %s is %s since %s, by %s: %s\n", s.Exporter, s.State, timestamp(s.Since), s.Sender, s.Reason)
+		}
+		for _, k := range s.Stuck {
+			fmt.Fprintf(&b, "exporter %s does not take the batches of %s since %s, by %s: %d wait, %s: %s\n", s.Exporter, k.MetricsExporter,
+				timestamp(k.Since), s.Sender, k.Batches, size(k.Bytes), k.Reason)
+		}
 	}
 	for _, r := range n.requests {
 		fmt.Fprintf(&b, "%s/%s: %s %s, %s: %d of %d windows issued", r.Namespace, r.Name, noun(r.Kind), r.Id, r.Range(), r.Issued, r.Windows)

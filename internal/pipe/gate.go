@@ -20,6 +20,11 @@ const (
 	// start and stop with every batch sent help nobody.
 	gateReopen = 80
 
+	// gateMost is the share of the high-water mark, in percent, that a backlog may have
+	// with what is stuck, which counts for nothing below that: the rest of the stream is
+	// for the windows that are under way.
+	gateMost = 150
+
 	// How many windows of an exporter may wait for their transform: gateWindows when
 	// the rows of all take more room than its mark, and maxWindows in any case. More
 	// come only where no transformer works.
@@ -30,9 +35,11 @@ const (
 // Gate says whether an exporter has room for another window of a lane. Beyond its
 // high-water mark the exporter's windows wait as jobs, which are small and have
 // cost Kusto nothing. Rows of backfills that wait for their transform hold up
-// backfills only.
+// backfills only, and batches that the endpoint does not take while it takes those of
+// other MetricsExporters hold up the windows of their own.
 type Gate struct {
 	backlog func(ctx context.Context, exporter string) (Backlog, error)
+	stuck   *stuck
 	log     *slog.Logger
 	now     func() time.Time
 	space   *space
@@ -53,17 +60,31 @@ type gate struct {
 	mu     sync.Mutex
 	closed bool
 	asked  time.Time
+	stuck  stuckOf
 }
 
 // NewGate returns a Gate over the high-water marks of exporters, in bytes.
 func (p *Pipe) NewGate(exporters []ExporterStream) *Gate {
-	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, space: p.space, gates: map[gateKey]*gate{}}
+	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, space: p.space, gates: map[gateKey]*gate{},
+		stuck: &stuck{states: p.ExporterStates, now: time.Now}}
 	for _, e := range exporters {
 		for _, lane := range schemas.Lanes {
 			g.gates[gateKey{e.Name, lane}] = &gate{mark: uint64(max(e.MaxBacklogBytes, 0))}
 		}
 	}
 	return g
+}
+
+// Takes says whether there is room for another window of one MetricsExporter, given as
+// namespace/name, as of when Open was last asked about the exporter and lane.
+func (g *Gate) Takes(exporter string, lane schemas.Lane, metricsExporter string) bool {
+	e, ok := g.gates[gateKey{exporter, lane}]
+	if !ok {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.stuck.whose[metricsExporter] || !e.stuck.full(e.mark)
 }
 
 // Open says whether the exporter has room for a window of the lane, and the disk. When the backlog cannot be
@@ -95,13 +116,18 @@ func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) boo
 	if lane == schemas.LaneLive {
 		windows = b.LiveWindows
 	}
-	closed := b.Bytes*100 > e.mark*share || b.Bytes >= e.mark ||
+	e.stuck = stuckOf{}
+	if b.Messages > 0 {
+		e.stuck = g.stuck.get(ctx, exporter)
+	}
+	bytes := e.stuck.without(b)
+	closed := bytes*100 > e.mark*share || bytes >= e.mark || b.Bytes*10_000 > e.mark*share*gateMost ||
 		windows*100 > maxWindows*share || windows > gateWindows && b.RowBytes*100 > e.mark*share
 	if closed != e.closed {
 		e.closed = closed
 		if closed {
 			g.log.Warn("backlog is beyond its high-water mark, windows wait as jobs", "exporter", exporter, "lane", lane,
-				"bytes", b.Bytes, "mark", e.mark, "windows_without_transform", windows, "row_bytes", b.RowBytes)
+				"bytes", b.Bytes, "of_which_stuck", b.Bytes-bytes, "mark", e.mark, "windows_without_transform", windows, "row_bytes", b.RowBytes)
 		} else {
 			g.log.Info("backlog has come down, windows are queried again", "exporter", exporter, "lane", lane, "bytes", b.Bytes, "mark", e.mark)
 		}

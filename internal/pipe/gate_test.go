@@ -17,7 +17,10 @@ func TestGate(t *testing.T) {
 	var backlog Backlog
 	var failure error
 	asked := 0
-	g := &Gate{log: slog.New(slog.DiscardHandler), now: func() time.Time { return now },
+	var states []schemas.ExporterState
+	clock := func() time.Time { return now }
+	g := &Gate{log: slog.New(slog.DiscardHandler), now: clock,
+		stuck: &stuck{now: clock, states: func(context.Context) ([]schemas.ExporterState, error) { return states, failure }},
 		gates: map[gateKey]*gate{{"prom", schemas.LaneLive}: {mark: 1000}, {"prom", schemas.LaneBackfill}: {mark: 1000}},
 		backlog: func(context.Context, string) (Backlog, error) {
 			asked++
@@ -58,4 +61,54 @@ func TestGate(t *testing.T) {
 	backlog.Windows, backlog.LiveWindows, backlog.RowBytes = 5000, 5, 1<<40
 	require.True(t, open(0), "rows of backfills hold up no live window")
 	require.False(t, g.Open(t.Context(), "prom", schemas.LaneBackfill))
+
+	// What the endpoint does not take of one MetricsExporter is nobody else's affair.
+	backlog = Backlog{Messages: 100}
+	held := func(batches int, bytes uint64, key string) {
+		states = []schemas.ExporterState{{Exporter: "prom", Stuck: []schemas.Stuck{{MetricsExporter: key, Batches: batches, Bytes: bytes}}},
+			{Exporter: "other", Stuck: []schemas.Stuck{{MetricsExporter: "test/good", Batches: 1, Bytes: 1 << 40}}}}
+		now = now.Add(stuckAge)
+	}
+	takes := func(key string) bool { return g.Takes("prom", schemas.LaneLive, key) }
+	held(60, 499, "test/bad")
+	require.True(t, open(999))
+	require.True(t, takes("test/bad"))
+	held(60, 500, "test/bad")
+	require.True(t, open(1000), "of which 600 are stuck")
+	require.False(t, takes("test/bad"), "half of the mark is what it may have")
+	require.True(t, takes("test/good"))
+	require.True(t, g.Takes("unknown", schemas.LaneLive, "test/bad"))
+	require.True(t, open(1499))
+	require.False(t, open(1501), "the stream must not run over")
+	require.False(t, open(1205))
+	require.True(t, open(1100))
+	require.False(t, open(2500), "others' are at the mark")
+	held(maxStuck, 1, "test/bad")
+	require.True(t, open(1000))
+	require.False(t, takes("test/bad"), "a lane has only so many places")
+	failure = errors.New("no answer")
+	held(0, 0, "test/good")
+	require.True(t, open(0))
+	require.False(t, takes("test/bad"), "without an answer the last one stands")
+	failure, states = nil, nil
+	now = now.Add(stuckAge)
+	require.True(t, open(0))
+	require.True(t, takes("test/bad"))
+}
+
+// While one asks what is stuck, others have the last answer.
+func TestStuckAsks(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s := &stuck{now: time.Now, states: func(context.Context) ([]schemas.ExporterState, error) {
+		close(asked)
+		<-answer
+		return []schemas.ExporterState{{Exporter: "prom", Stuck: []schemas.Stuck{{MetricsExporter: "test/bad", Batches: 1}}}}, nil
+	}}
+	done := make(chan stuckOf)
+	go func() { done <- s.get(t.Context(), "prom") }()
+	<-asked
+	require.Zero(t, s.get(t.Context(), "prom").batches)
+	close(answer)
+	require.EqualValues(t, 1, (<-done).batches)
+	require.EqualValues(t, 1, s.get(t.Context(), "prom").batches)
 }

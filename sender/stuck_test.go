@@ -1,0 +1,104 @@
+package sender
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kusto2otlp/kusto2otlp/schemas"
+)
+
+func TestStuck(t *testing.T) {
+	t.Run("OKOneFails", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			began := time.Now()
+			w.send("test/bad", errDown, 1, 2)
+			w.send("test/good", nil, 3)
+			require.Empty(t, w.stuck(), "twice is nothing")
+			time.Sleep(time.Second)
+			w.send("test/bad", errDown, upTo(4, 100)...)
+			require.Equal(t, []schemas.Stuck{{MetricsExporter: "test/bad", Batches: 99, Bytes: 990, Since: began, Reason: errDown.Error()}}, w.stuck())
+			w.send("test/good", nil, 101)
+			require.Len(t, w.stuck(), 1)
+		})
+	})
+	t.Run("OKBothLanes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			w.send("test/bad", errDown, 2, 3, 4)
+			w.wait(&turn{lane: schemas.LaneBackfill, key: "test/bad", sequence: 5, size: 100})
+			w.done(w.take()[0], errDown)
+			w.send("test/good", nil, 6)
+			w.send("test/worse", errDown, 7)
+			w.send("test/worse", errDown, 8, 9)
+			w.with(func() {
+				w.putAside(&turn{lane: schemas.LaneLive, key: "test/worse", sequence: 10, size: 1000, recall: func(time.Duration) {}})
+			})
+			list := w.stuck()
+			require.Len(t, list, 2)
+			require.Equal(t, "test/worse", list[0].MetricsExporter, "the most bytes first")
+			require.EqualValues(t, 1030, list[0].Bytes)
+			require.EqualValues(t, 130, list[1].Bytes)
+			require.Equal(t, 4, list[1].Batches)
+		})
+	})
+	t.Run("OKSomeOfOneFail", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			for n := uint64(1); n <= retriesOfOne; n++ {
+				require.Empty(t, w.stuck())
+				w.send("test/bad", errDown, 10*n)
+				w.send("test/bad", nil, 10*n+1)
+			}
+			list := w.stuck()
+			require.Len(t, list, 1, "its newer ones wait for those that fail")
+			require.Equal(t, retriesOfOne+1, list[0].Batches, "one waits already")
+		})
+	})
+	t.Run("OKMended", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			w.send("test/bad", errDown, 2, 3, 4, 5)
+			w.send("test/good", nil, 6)
+			require.Len(t, w.stuck(), 1)
+			w.send("test/bad", nil, 2, 3, 4, 5)
+			require.Empty(t, w.stuck())
+		})
+	})
+	t.Run("OKOutage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			for n := uint64(2); n < 60; n += 2 {
+				w.send("test/bad", errDown, n)
+				w.send("test/good", errDown, n+1)
+			}
+			require.Equal(t, phaseDown, w.phase)
+			require.Empty(t, w.stuck(), "nobody's are accepted")
+		})
+	})
+	t.Run("OKOnlyOneIsThere", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/bad", nil, 1)
+			w.send("test/bad", errDown, upTo(2, 60)...)
+			require.Equal(t, phaseDown, w.phase)
+			require.Empty(t, w.stuck(), "it takes no one's room")
+		})
+	})
+	t.Run("OKOthersAreSilent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			w.send("test/bad", errDown, upTo(2, 60)...)
+			require.Equal(t, phaseDown, w.phase, "nobody knows")
+			require.Len(t, w.stuck(), 1, "but others' room is left to them")
+		})
+	})
+}
