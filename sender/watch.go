@@ -17,7 +17,7 @@ const (
 
 	// lookEvery is how often the breaker is asked whose batches are stuck: what they
 	// have waiting may grow fast.
-	lookEvery = time.Second
+	lookEvery = 500 * time.Millisecond
 
 	// publicTime bounds each attempt to make a state known; nothing waits for it.
 	publicTime = 2 * time.Second

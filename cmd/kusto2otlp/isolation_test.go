@@ -409,21 +409,22 @@ func TestDeadExporter(t *testing.T) {
 // wait as jobs once its batches take half of the exporter's mark, and those of others are
 // queried and arrive as before. When it is mended everything arrives.
 func TestStuckMetricsExporter(t *testing.T) {
-	const windows, rows = 90, 1000 // twice the mark
+	const windows, rows = 60, 1000 // more than the mark
 	b := mustBulk(t, bulkConfig{rows: rows, clusters: []string{"one"}, exporters: map[string]string{"well": ", maxBacklogBytes: 8MiB"}})
 	baseline := b.exports(t, "one", "well", "good", 0, 30)
 	b.refuse("bad")
+	// Slowly, in proportion to the mark: what is stuck is known a second later.
 	b.setFault(func(name string) *sandbox.Fault {
 		if name == "bad" {
-			return &sandbox.Fault{Delay: 100 * time.Millisecond}
+			return &sandbox.Fault{Delay: time.Second}
 		}
 		return nil
 	})
 	for n := range windows {
 		b.issue(t, "one", "well", "bad", n)
-		if n%10 == 0 { // lest the endpoint be taken to be down
-			b.issue(t, "one", "well", "good", 30+n/10)
-		}
+	}
+	for n := range 5 { // lest the endpoint be taken to be down
+		b.issue(t, "one", "well", "good", 30+n)
 	}
 	var stuck schemas.Stuck
 	b.quiet(t, "bad", func() bool {
@@ -437,7 +438,7 @@ func TestStuckMetricsExporter(t *testing.T) {
 	require.Equal(t, "test/bad", stuck.MetricsExporter)
 	require.Contains(t, stuck.Reason, "429")
 	queried := b.queried("bad")
-	during := b.exports(t, "one", "well", "good", 39, 69)
+	during := b.exports(t, "one", "well", "good", 35, 65)
 	unchanged(t, baseline, during)
 	require.Equal(t, queried, b.queried("bad"), "Kusto is not asked for windows that cannot be sent")
 	eventually(t, "all that was queried to wait, and no more", func() bool {
@@ -449,6 +450,7 @@ func TestStuckMetricsExporter(t *testing.T) {
 	require.Equal(t, windows-queried, b.stored(t, schemas.JobsStream, schemas.JobFilter("one", "well", schemas.LaneLive)))
 
 	b.refuse("")
+	b.setFault(func(string) *sandbox.Fault { return nil })
 	b.await(t, "bad", windows)
 	require.Zero(t, b.stored(t, schemas.DeadStream, ">"), "nothing was given up")
 	eventually(t, "nothing to be stuck", func() bool {

@@ -23,7 +23,7 @@ const (
 	// gateMost is the share of the high-water mark, in percent, that a backlog may have
 	// with what is stuck, which counts for nothing below that: the rest of the stream is
 	// for the windows that are under way.
-	gateMost = 150
+	gateMost = 175
 
 	// How many windows of an exporter may wait for their transform: gateWindows when
 	// the rows of all take more room than its mark, and maxWindows in any case. More

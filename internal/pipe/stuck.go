@@ -10,7 +10,7 @@ import (
 
 const (
 	// stuckAge is how long an answer about what is stuck is good for.
-	stuckAge = time.Second
+	stuckAge = 500 * time.Millisecond
 
 	// stuckTime bounds the question: it is the same bucket for all exporters.
 	stuckTime = 2 * time.Second
