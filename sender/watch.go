@@ -128,6 +128,7 @@ func (w *watch) publish(ctx context.Context, s schemas.ExporterState, log *slog.
 	}
 	if err != nil {
 		log.Debug("could not make the exporter's state known", "error", err)
+		w.told = schemas.ExporterState{State: "unknown"} // it may be known all the same
 		return
 	}
 	w.told, w.toldAt = s, time.Now()

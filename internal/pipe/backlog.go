@@ -207,23 +207,26 @@ func (st *otlpState) removeBelow(ctx context.Context, cut uint64, noRoom bool) e
 
 // remove removes messages; those that are gone are no error.
 func (st *otlpState) remove(ctx context.Context, sequences iter.Seq[uint64]) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(removals)
 	for seq := range sequences {
-		if ctx.Err() != nil {
+		if each.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			err := st.stream.DeleteMsg(ctx, seq)
+			err := st.stream.DeleteMsg(each, seq)
 			if err != nil {
-				if _, gone := st.stream.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+				if _, gone := st.stream.GetMsg(each, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
 					return nil
 				}
 			}
 			return err
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // it may not have come to all
 }
 
 // messages returns how many messages take so many bytes, by their mean size.

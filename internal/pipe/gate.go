@@ -61,6 +61,7 @@ type gate struct {
 	closed bool
 	asked  time.Time
 	stuck  stuckOf
+	full   bool // what waits, stuck or not, is beyond the mark
 }
 
 // NewGate returns a Gate over the high-water marks of exporters, in bytes.
@@ -84,7 +85,7 @@ func (g *Gate) Takes(exporter string, lane schemas.Lane, metricsExporter string)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.stuck.whose[metricsExporter] || !e.stuck.full(e.mark)
+	return !e.stuck.whose[metricsExporter] || !e.full && !e.stuck.full(e.mark)
 }
 
 // Open says whether the exporter has room for a window of the lane, and the disk. When the backlog cannot be
@@ -116,12 +117,12 @@ func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) boo
 	if lane == schemas.LaneLive {
 		windows = b.LiveWindows
 	}
-	e.stuck = stuckOf{}
+	e.stuck, e.full = stuckOf{}, b.Bytes >= e.mark
 	if b.Messages > 0 {
 		e.stuck = g.stuck.get(ctx, exporter)
 	}
 	bytes := e.stuck.without(b)
-	closed := bytes*100 > e.mark*share || bytes >= e.mark || b.Bytes*10_000 > e.mark*share*gateMost ||
+	closed := bytes*100 > e.mark*share || bytes >= e.mark || b.Bytes*100 > e.mark*gateMost ||
 		windows*100 > maxWindows*share || windows > gateWindows && b.RowBytes*100 > e.mark*share
 	if closed != e.closed {
 		e.closed = closed

@@ -18,9 +18,10 @@ func TestGate(t *testing.T) {
 	var failure error
 	asked := 0
 	var states []schemas.ExporterState
+	var unknown error
 	clock := func() time.Time { return now }
 	g := &Gate{log: slog.New(slog.DiscardHandler), now: clock,
-		stuck: &stuck{now: clock, states: func(context.Context) ([]schemas.ExporterState, error) { return states, failure }},
+		stuck: &stuck{now: clock, states: func(context.Context) ([]schemas.ExporterState, error) { return states, unknown }},
 		gates: map[gateKey]*gate{{"prom", schemas.LaneLive}: {mark: 1000}, {"prom", schemas.LaneBackfill}: {mark: 1000}},
 		backlog: func(context.Context, string) (Backlog, error) {
 			asked++
@@ -73,6 +74,8 @@ func TestGate(t *testing.T) {
 	held(60, 499, "test/bad")
 	require.True(t, open(999))
 	require.True(t, takes("test/bad"))
+	require.True(t, open(1001))
+	require.False(t, takes("test/bad"), "beyond the mark it is")
 	held(60, 500, "test/bad")
 	require.True(t, open(1000), "of which 600 are stuck")
 	require.False(t, takes("test/bad"), "half of the mark is what it may have")
@@ -80,17 +83,16 @@ func TestGate(t *testing.T) {
 	require.True(t, g.Takes("unknown", schemas.LaneLive, "test/bad"))
 	require.True(t, open(1749))
 	require.False(t, open(1751), "the stream must not run over")
-	require.False(t, open(1405))
-	require.True(t, open(1100))
+	require.True(t, open(1749), "what is stuck does not drain")
 	require.False(t, open(2500), "others' are at the mark")
 	held(maxStuck, 1, "test/bad")
 	require.True(t, open(1000))
 	require.False(t, takes("test/bad"), "a lane has only so many places")
-	failure = errors.New("no answer")
+	unknown = errors.New("no answer")
 	held(0, 0, "test/good")
 	require.True(t, open(0))
 	require.False(t, takes("test/bad"), "without an answer the last one stands")
-	failure, states = nil, nil
+	failure, states, unknown = nil, nil, nil
 	now = now.Add(stuckAge)
 	require.True(t, open(0))
 	require.True(t, takes("test/bad"))
