@@ -9,7 +9,7 @@ import (
 const (
 	// roundTime is how long the first job of a MetricsExporter is given back for whose
 	// batches are stuck at the exporter, and roundPace how much longer each other one
-	// that comes within that time: in their order, and few at a time.
+	// that comes within that time: about in their order, and few at a time.
 	roundTime = 15 * time.Second
 	roundPace = 50 * time.Millisecond
 )

@@ -8,8 +8,8 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
-// maxStuck is how many MetricsExporters a process tells of at a time.
-const maxStuck = 100
+// maxTold is how many MetricsExporters a process tells of at a time.
+const maxTold = 100
 
 // stuck returns whose batches fail while those of others are accepted, as far as
 // this process has them waiting, those with the most bytes first. They may not fill
@@ -46,7 +46,7 @@ func (b *breaker) stuck() []schemas.Stuck {
 		list = append(list, *of[key])
 	}
 	slices.SortStableFunc(list, func(x, y schemas.Stuck) int { return cmp.Compare(y.Bytes, x.Bytes) })
-	return list[:min(len(list), maxStuck)]
+	return list[:min(len(list), maxTold)]
 }
 
 // fails says whether a line's batches fail one after the other, or so many that all

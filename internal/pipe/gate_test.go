@@ -85,7 +85,7 @@ func TestGate(t *testing.T) {
 	require.False(t, open(1751), "the stream must not run over")
 	require.True(t, open(1749), "what is stuck does not drain")
 	require.False(t, open(2500), "others' are at the mark")
-	held(maxStuck, 1, "test/bad")
+	held(maxStuckBatches, 1, "test/bad")
 	require.True(t, open(1000))
 	require.False(t, takes("test/bad"), "a lane has only so many places")
 	unknown = errors.New("no answer")

@@ -19,9 +19,9 @@ const (
 	// MetricsExporters whose batches the endpoint does not take though it takes others'.
 	stuckShare = 50
 
-	// maxStuck is how many of their batches may wait: half of what a sender's lane may
+	// maxStuckBatches is how many of their batches may wait: half of what a sender's lane may
 	// have unacked before it gets nothing more.
-	maxStuck = 25_000
+	maxStuckBatches = 25_000
 )
 
 // stuck is which MetricsExporters' batches are not taken, by exporter.
@@ -85,7 +85,7 @@ func sumStuck(states []schemas.ExporterState) map[string]*stuckOf {
 
 // full says whether there is no more room for what is stuck.
 func (s stuckOf) full(mark uint64) bool {
-	return s.bytes*100 >= mark*stuckShare || s.batches >= maxStuck
+	return s.bytes*100 >= mark*stuckShare || s.batches >= maxStuckBatches
 }
 
 // without returns how many of a backlog's bytes are not stuck, by the mean size.
