@@ -345,6 +345,9 @@ func (s *stage) each(name string, f func(*jetstream.RawStreamMsg)) {
 	stream, err := s.pipe.JS.Stream(s.tb.Context(), name)
 	require.NoError(s.tb, err)
 	state := stream.CachedInfo().State
+	if state.Msgs == 0 { // its first sequence may be 0, which is none
+		return
+	}
 	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
 		m, err := stream.GetMsg(s.tb.Context(), seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

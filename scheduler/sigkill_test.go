@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -61,15 +62,19 @@ func TestSIGKILL(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	for range kills {
+	for kill := range kills {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSIGKILL$")
 		cmd.Env = append(os.Environ(), sigkillDir+"="+dir)
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
-		ready := make([]byte, 1)
-		_, err = out.Read(ready)
+		said := make([]byte, 1)
+		_, err = io.ReadFull(out, said)
 		require.NoError(t, err)
+		if kill == kills-1 { // all may have come before anything was issued
+			_, err = io.ReadFull(out, said)
+			require.NoError(t, err)
+		}
 		// Not a wait for anything: when the kill comes is the point.
 		time.Sleep(time.Duration(rnd.Int64N(int64(time.Second))))
 		require.NoError(t, cmd.Process.Kill())
@@ -112,6 +117,7 @@ func TestSIGKILL(t *testing.T) {
 	t.Logf("%d kills, %d windows", kills, total)
 }
 
+// runToBeKilled writes a byte when it begins, and one when it has issued and reported windows.
 func runToBeKilled(t *testing.T, dir string) {
 	server, err := pipe.StartServer(dir, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -123,5 +129,15 @@ func runToBeKilled(t *testing.T, dir string) {
 	require.NoError(t, err)
 	go func() { source <- resource.Set{Documents: documents(t, sigkillSpecs()...)} }()
 	fmt.Print("r")
+	go func() {
+		for {
+			events, err := p.JS.Stream(context.Background(), schemas.EventsStream)
+			if err == nil && events.CachedInfo().State.Msgs > 0 {
+				fmt.Print("w")
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
 	require.NoError(t, scheduler.Run(context.Background()))
 }
