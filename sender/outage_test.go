@@ -281,3 +281,43 @@ func TestOutageOfTwo(t *testing.T) {
 	require.Len(t, accepted, n)
 	require.LessOrEqual(t, most, 16)
 }
+
+// A sender that starts knows of what is stuck from the one before, and need not wait for
+// a batch of others.
+func TestStuckHandedOver(t *testing.T) {
+	p := pipetest.MustOpen(t, "prom")
+	f := mustStartFlaky(t)
+	f.only = func(value int64) int {
+		if value < 100 {
+			return http.StatusTooManyRequests
+		}
+		return 0
+	}
+	for i := range 30 {
+		publishOf(t, p, "prom", "bad", i, "gzip")
+	}
+	stuck := func(batches func(n int) bool) func() bool {
+		return func() bool {
+			states, err := p.ExporterStates(t.Context())
+			if err != nil {
+				return false
+			}
+			for _, s := range states {
+				if len(s.Stuck) == 1 && strings.HasSuffix(s.Stuck[0].MetricsExporter, "/bad") && batches(s.Stuck[0].Batches) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	e := config.Exporter{Name: "prom", Endpoint: config.Address(f.url)}
+	stop := run(t, p, e)
+	publishOf(t, p, "prom", "good", 100, "gzip")
+	require.Eventually(t, stuck(func(n int) bool { return n > 20 }), 20*time.Second, time.Millisecond)
+	stop()
+	require.Eventually(t, stuck(func(n int) bool { return n == 0 }), 20*time.Second, time.Millisecond, "whose, and not how many")
+	run(t, p, e)
+	require.Eventually(t, stuck(func(n int) bool { return n > 20 }), 40*time.Second, time.Millisecond)
+	accepted, _, _ := f.counts()
+	require.Equal(t, []int64{100}, accepted)
+}

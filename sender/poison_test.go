@@ -164,6 +164,7 @@ func TestStuckBatchLeavesRoom(t *testing.T) {
 	e := config.Exporter{Name: "prom", Endpoint: config.Address(f.url), Timeout: 5 * time.Second, MaxBackoff: 20 * time.Millisecond, MaxBacklogBytes: mark}
 	start(t, sender.Config{Pipe: p, Exporters: []config.Exporter{e}, Version: "1", ReplayRetention: time.Hour,
 		Logger: pipetest.Logger(t), Metrics: telemetry.NewMetrics()})
+	require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted >= n }, time.Minute, time.Millisecond)
 	require.Eventually(t, func() bool {
 		info, err := s.Info(t.Context())
 		return err == nil && info.State.Bytes <= mark

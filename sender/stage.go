@@ -83,7 +83,7 @@ func New(cfg Config) (*Stage, error) {
 		}
 		w := newWatch(s, e, self)
 		b := newBreaker(e.MaxBackoff, cfg.Now, w.changed)
-		w.stuck = b.stuck
+		w.stuck, w.inherit = b.stuck, b.inherit
 		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: b,
 			delivered: &pipe.Delivered{}})
 	}

@@ -13,23 +13,63 @@ const maxTold = 100
 
 // stuck returns whose batches fail while those of others are accepted, as far as
 // this process has them waiting, those with the most bytes first. They may not fill
-// the exporter's backlog, so the queriers have to know.
+// the exporter's backlog, so the queriers have to know. In an outage, which may also be
+// that others have sent nothing for long, it is as before: few batches are fetched, so
+// hardly anything can be found out.
 func (b *breaker) stuck() []schemas.Stuck {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	of := b.failing()
 	if b.phase == phaseDown && !b.lone() {
-		return nil // nobody's are accepted
+		for key := range of {
+			if _, ok := b.proven[key]; !ok {
+				delete(of, key)
+			}
+		}
+		for key, was := range b.proven {
+			if s, ok := of[key]; was.Batches > 0 && (!ok || s.Bytes < was.Bytes) {
+				of[key] = was
+			}
+		}
+	} else {
+		maps.DeleteFunc(of, func(key string, _ schemas.Stuck) bool {
+			_, ok := b.proven[key]
+			return !ok && !b.serves(key)
+		})
+		for key := range b.proven {
+			b.proven[key] = of[key]
+		}
+		maps.Copy(b.proven, of)
 	}
-	of := map[string]*schemas.Stuck{}
+	list := make([]schemas.Stuck, 0, len(of))
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		list = append(list, of[key])
+	}
+	slices.SortStableFunc(list, func(x, y schemas.Stuck) int { return cmp.Compare(y.Bytes, x.Bytes) })
+	return list[:min(len(list), maxTold)]
+}
+
+// inherit takes over that a MetricsExporter's batches were stuck for another process, or for the one
+// before: this one may have to wait long until a batch of others is accepted.
+func (b *breaker) inherit(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.proven[key]; !ok {
+		b.proven[key] = schemas.Stuck{}
+	}
+}
+
+// failing returns whose batches fail one after the other, and what they have waiting.
+func (b *breaker) failing() map[string]schemas.Stuck {
+	of := map[string]schemas.Stuck{}
 	for k := range b.lines {
 		l := b.expire(k)
-		if l == nil || !b.fails(k, l) || !b.serves(k.key) {
+		if l == nil || !b.fails(k, l) {
 			continue
 		}
-		s := of[k.key]
-		if s == nil {
-			s = &schemas.Stuck{MetricsExporter: k.key, Since: l.since}
-			of[k.key] = s
+		s, ok := of[k.key]
+		if !ok {
+			s = schemas.Stuck{MetricsExporter: k.key, Since: l.since}
 		}
 		if l.since.Before(s.Since) {
 			s.Since = l.since
@@ -40,13 +80,9 @@ func (b *breaker) stuck() []schemas.Stuck {
 		batches, bytes := l.waiting()
 		s.Batches += batches
 		s.Bytes += bytes
+		of[k.key] = s
 	}
-	list := make([]schemas.Stuck, 0, len(of))
-	for _, key := range slices.Sorted(maps.Keys(of)) {
-		list = append(list, *of[key])
-	}
-	slices.SortStableFunc(list, func(x, y schemas.Stuck) int { return cmp.Compare(y.Bytes, x.Bytes) })
-	return list[:min(len(list), maxTold)]
+	return of
 }
 
 // fails says whether a line's batches fail one after the other, or so many that all

@@ -101,4 +101,65 @@ func TestStuck(t *testing.T) {
 			require.Len(t, w.stuck(), 1, "but others' room is left to them")
 		})
 	})
+	t.Run("OKTwoAndOthersAreSilent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/bad", errDown, 1, 2, 3)
+			w.send("test/good", nil, 4)
+			w.send("test/worse", errDown, 5, 6, 7)
+			w.send("test/good", nil, 8)
+			w.send("test/bad", errDown, upTo(9, 60)...)
+			w.send("test/worse", errDown, upTo(61, 200)...)
+			before := w.stuck()
+			require.Len(t, before, 2)
+
+			time.Sleep(vouches + time.Minute)
+			w.send("test/bad", errDown, upTo(9, 15)...)
+			w.send("test/worse", errDown, upTo(61, 69)...)
+			w.send("test/new", errDown, upTo(202, 220)...)
+			require.Equal(t, phaseDown, w.phase, "nobody knows")
+			require.False(t, w.lone())
+			told := w.stuck()
+			require.Len(t, told, 2, "those it was known of, as far as it was known")
+			for i := range told {
+				require.Equal(t, before[i].Bytes, told[i].Bytes)
+			}
+		})
+	})
+	t.Run("OKInherited", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.inherit("test/bad")
+			w.inherit("test/mended")
+			require.Empty(t, w.stuck(), "nothing waits of it as far as this process knows")
+			w.send("test/mended", nil, 1)
+			w.send("test/bad", errDown, upTo(2, 9)...)
+			require.Len(t, w.stuck(), 1)
+			w.send("test/mended", errDown, upTo(10, 20)...)
+			list := w.stuck()
+			require.Equal(t, phaseDown, w.phase)
+			require.Len(t, list, 1)
+			require.Equal(t, "test/bad", list[0].MetricsExporter)
+			w.with(func() { w.suspects["test/mended"].failures = failuresToDoubt })
+			require.Equal(t, list, w.stuck(), "of what was mended it may be the outage")
+		})
+	})
+	t.Run("OKGone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			w.send("test/bad", errDown, 2, 3, 4)
+			w.send("test/good", nil, 61)
+			require.Len(t, w.stuck(), 1)
+			time.Sleep(2 * asideMost) // another process has it
+			w.send("test/good", nil, 62)
+			require.Empty(t, w.stuck())
+			for n := uint64(100); n < 140; n += 2 {
+				w.send("test/x", errDown, n)
+				w.send("test/y", errDown, n+1)
+			}
+			require.Equal(t, phaseDown, w.phase)
+			require.Empty(t, w.stuck(), "what it was long ago says nothing")
+		})
+	})
 }

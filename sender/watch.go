@@ -31,6 +31,7 @@ type watch struct {
 	exporter string
 	sender   string
 	stuck    func() []schemas.Stuck
+	inherit  func(metricsExporter string)
 
 	mu     sync.Mutex
 	latest transition
@@ -68,6 +69,7 @@ func (w *watch) changed(t transition) {
 
 // run makes transitions known until ctx ends.
 func (w *watch) run(ctx context.Context) {
+	w.takeOver(ctx)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -134,7 +136,34 @@ func (w *watch) publish(ctx context.Context, s schemas.ExporterState, log *slog.
 	w.told, w.toldAt = s, time.Now()
 }
 
-// withdraw takes back what this process said: it knows nothing any more.
+// takeOver learns from what other processes say, and the one before said.
+func (w *watch) takeOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, publicTime)
+	defer cancel()
+	states, err := w.s.Pipe.ExporterStates(ctx)
+	if err != nil {
+		w.s.Logger.Debug("could not learn the exporter's state", "exporter", w.exporter, "error", err)
+	}
+	for _, s := range states {
+		if s.Exporter != w.exporter {
+			continue
+		}
+		for _, stuck := range s.Stuck {
+			w.inherit(stuck.MetricsExporter)
+		}
+	}
+}
+
+// withdraw takes back what this process said: it knows nothing any more, but whose
+// batches the next process will find stuck.
 func (w *watch) withdraw(ctx context.Context) {
-	w.publish(ctx, schemas.ExporterState{}, w.s.Logger)
+	last := schemas.ExporterState{Exporter: w.exporter, Sender: w.sender, State: schemas.ExporterUp}
+	for _, s := range w.stuck() {
+		s.Batches, s.Bytes = 0, 0
+		last.Stuck = append(last.Stuck, s)
+	}
+	if last.Stuck == nil {
+		last = schemas.ExporterState{}
+	}
+	w.publish(ctx, last, w.s.Logger)
 }
