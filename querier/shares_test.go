@@ -221,7 +221,7 @@ func TestBackfillBesideLive(t *testing.T) {
 	go func() { done <- s.Run(ctx) }()
 	defer func() { cancel(); require.NoError(t, <-done) }()
 	issue(schemas.LaneBackfill, "Hang", 10)
-	require.Eventually(t, func() bool { return held.Load() == 3 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return held.Load() == 3 }, time.Minute, 5*time.Millisecond)
 	issue(schemas.LaneLive, "T", 10)
 	require.Eventually(t, func() bool { return len(subjects(t, p, schemas.RowsStream)) == 10 }, 30*time.Second, 20*time.Millisecond,
 		"live windows wait for a backfill")

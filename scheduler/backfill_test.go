@@ -106,7 +106,7 @@ func (s *stage) until(id string, wanted func(request.State) bool) (state request
 		state, err = store.Read(s.tb.Context(), "ns", "a", id)
 		require.NoError(s.tb, err)
 		return state.Seq != 0 && wanted(state)
-	}, 30*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	return state
 }
 
@@ -316,7 +316,7 @@ func TestBackfill(t *testing.T) {
 		r := s.start(nil, backfilled(1, minutely))
 		require.Eventually(t, func() bool {
 			return len(s.logs("the backfill's requestId is that of a replay: it is not run")) == 1
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		r.stop()
 		require.Empty(t, func() (jobs []*wire.WindowJob) {
 			for _, j := range s.jobs() {

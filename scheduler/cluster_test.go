@@ -55,7 +55,7 @@ func mustCluster(t *testing.T) []*server.Server {
 			}
 		}
 		return false
-	}, 30*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return servers
 }
 

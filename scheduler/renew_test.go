@@ -465,7 +465,7 @@ func TestRenew(t *testing.T) {
 		require.Equal(t, []uint64{1}, s.letters())
 		r.declare(mend("a"), mend("b"))
 		until(t, []string{"backfill 09:59:00/10:00:00#2 T2"}, s.renewed)
-		require.Eventually(t, func() bool { return len(s.events(schemas.EventRetrying, "b")) == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(s.events(schemas.EventRetrying, "b")) == 1 }, time.Minute, time.Millisecond)
 	})
 }
 

@@ -71,7 +71,7 @@ func TestOneMetricsExporterIsRefused(t *testing.T) {
 			for i := range 20 {
 				_, before := f.tries(bad)
 				publishOf(t, p, "prom", "times", nGood+i, "gzip")
-				require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted > nGood+i }, 20*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted > nGood+i }, time.Minute, time.Millisecond)
 				_, attempts := f.tries(bad)
 				require.LessOrEqual(t, attempts-before, 40, "while one was delivered")
 			}
@@ -85,7 +85,7 @@ func TestOneMetricsExporterIsRefused(t *testing.T) {
 			require.Eventually(t, func() bool {
 				b, err := p.Backlog(t.Context(), "prom")
 				return err == nil && b.Messages == nBad
-			}, 20*time.Second, time.Millisecond, "and nothing is lost")
+			}, time.Minute, time.Millisecond, "and nothing is lost")
 			if tt.senders > 1 || tt.after != "" {
 				return
 			}
@@ -121,7 +121,7 @@ func TestPoisonBatch(t *testing.T) {
 	}
 	tries := func(n int) {
 		_, before := f.tries(bad)
-		require.Eventually(t, func() bool { _, now := f.tries(bad); return now >= before+n }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { _, now := f.tries(bad); return now >= before+n }, time.Minute, time.Millisecond)
 	}
 	tries(20)
 	late.Add(int64(time.Hour))
@@ -130,15 +130,15 @@ func TestPoisonBatch(t *testing.T) {
 	for i := range 10 {
 		publish(t, p, "prom", i, "gzip")
 	}
-	require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted == 10 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted == 10 }, time.Minute, time.Millisecond)
 	tries(20)
 	require.False(t, dead(), "and not at once")
 	for i := range 10 {
 		publish(t, p, "prom", 10+i, "gzip")
 	}
-	require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted == 20 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { accepted, _ := f.sofar(); return accepted == 20 }, time.Minute, time.Millisecond)
 	late.Add(int64(10 * time.Minute))
-	require.Eventually(t, dead, 20*time.Second, time.Millisecond)
+	require.Eventually(t, dead, time.Minute, time.Millisecond)
 	letter, err := p.Get(t.Context(), schemas.DeadStream, schemas.DeadSubject(schemas.Sender, "monitoring", "times"))
 	require.NoError(t, err)
 	require.Equal(t, string(pipe.KindPermanent), letter.Header.Get(schemas.HeaderDeadKind))
@@ -168,7 +168,7 @@ func TestStuckBatchLeavesRoom(t *testing.T) {
 	require.Eventually(t, func() bool {
 		info, err := s.Info(t.Context())
 		return err == nil && info.State.Bytes <= mark
-	}, 30*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	accepted, _, _ := f.counts()
 	require.Len(t, accepted, n)
 	f.refuse(nil)

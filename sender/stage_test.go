@@ -141,7 +141,7 @@ func event(t *testing.T, p *pipe.Pipe, kind schemas.EventType) *wire.Event {
 	require.Eventually(t, func() bool {
 		msg, err := p.Get(t.Context(), schemas.EventsStream, schemas.EventSubject("monitoring", "times", kind))
 		return err == nil && proto.Unmarshal(msg.Data, &e) == nil
-	}, 20*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	return &e
 }
 
@@ -150,7 +150,7 @@ func waitDelivered(t *testing.T, p *pipe.Pipe, exporter string) {
 	require.Eventually(t, func() bool {
 		b, err := p.Backlog(t.Context(), exporter)
 		return err == nil && b.Messages == 0
-	}, 20*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 func TestStage(t *testing.T) {

@@ -180,7 +180,7 @@ spec:
 				began = first.Add(time.Second).Truncate(2 * time.Second)
 			}
 			return ok
-		}, 30*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 	}
 	for range kills {
 		<-time.After(time.Duration(random.Int64N(int64(between))))

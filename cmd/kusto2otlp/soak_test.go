@@ -199,7 +199,7 @@ func (s *soak) start() {
 				_ = c.Close()
 			}
 			return err == nil
-		}, 30*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 	}
 	for _, p := range s.stages {
 		require.NoError(s, p.start())

@@ -221,7 +221,7 @@ func TestConsume(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, err := p.Get(t.Context(), schemas.EventsStream, schemas.EventSubject("monitoring", "times", schemas.EventRetrying))
 			return err == nil
-		}, 20*time.Second, 5*time.Millisecond, "it is refused, and that is reported")
+		}, time.Minute, 5*time.Millisecond, "it is refused, and that is reported")
 		stop()
 		require.Empty(t, handled, "the handler must not see the newer message")
 		require.EqualValues(t, 1, messages(t, p, schemas.JobsStream), "it is kept for a newer reader")
@@ -238,7 +238,7 @@ func TestConsume(t *testing.T) {
 		handled := make(chan string, 2)
 		stop := consume(t, p, func(_ context.Context, m *pipe.Message) error { handled <- string(m.Data); return nil })
 		require.Equal(t, "job 1", receive(t, handled))
-		require.Eventually(t, func() bool { return messages(t, p, schemas.DeadStream) == 1 }, 20*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return messages(t, p, schemas.DeadStream) == 1 }, time.Minute, 5*time.Millisecond)
 		stop()
 		require.Equal(t, "from somebody else", string(deadLetter(t, p).Data))
 	})

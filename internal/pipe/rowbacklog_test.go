@@ -31,5 +31,5 @@ func TestRowBacklog(t *testing.T) {
 		b, err := p.Backlog(t.Context(), "prom")
 		require.NoError(t, err)
 		return b.Windows == 7 && b.LiveWindows == 2
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }

@@ -30,7 +30,7 @@ func TestEnsureStreamsChangesNothing(t *testing.T) {
 		require.Eventually(t, func() bool {
 			c, err := p.JS.Consumer(t.Context(), schemas.OTLPStream("prom"), "sender-prom-live")
 			return err == nil && c.CachedInfo().NumWaiting > 0
-		}, 10*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		cancel()
 		require.NoError(t, <-done)
 	}

@@ -158,7 +158,7 @@ func TestQueryTwoAtOnce(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		return seen["k2o.job.last"] == 1 || len(seen) == windows+1
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	cancel()
 	require.NoError(t, <-consumed)
 	delete(seen, "k2o.job.last")
@@ -352,13 +352,13 @@ func TestProgress(t *testing.T) {
 	event(5, schemas.EventQueried, func(e *wire.Event) { e.Request = "" }) // the schedule's
 	event(6, schemas.EventFailed, nil)
 	event(6, schemas.EventQueried, nil) // put back
-	require.Eventually(t, func() bool { return r.Progress().Exported == 4 && r.Progress().Failed == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Progress().Exported == 4 && r.Progress().Failed == 1 }, time.Minute, time.Millisecond)
 	require.False(t, r.Progress().Ended())
 	event(2, schemas.EventExported, func(e *wire.Event) { e.Batch, e.Points = 1, 3 })
 	for _, n := range []int{5, 7, 8, 9, 10, 11} {
 		event(n, schemas.EventQueried, nil)
 	}
-	require.Eventually(t, func() bool { return r.Progress().Ended() }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Progress().Ended() }, time.Minute, time.Millisecond)
 	require.Equal(t, Progress{Windows: windows, Issued: windows, Exported: 11, Failed: 1, Points: 10, Message: ""}, r.Progress())
 	cancel()
 	require.NoError(t, <-watched)

@@ -217,7 +217,7 @@ func TestFolder(t *testing.T) {
 			info, err := c.Info(t.Context())
 			require.NoError(t, err)
 			return info.NumAckPending == 1 && info.NumPending == 0
-		}, 10*time.Second, 10*time.Millisecond, "it waits for a reader that understands it")
+		}, time.Minute, 10*time.Millisecond, "it waits for a reader that understands it")
 	})
 
 	t.Run("ErrConfig", func(t *testing.T) {
