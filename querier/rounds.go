@@ -7,46 +7,34 @@ import (
 )
 
 const (
-	// roundTime is how long the first job of a MetricsExporter is given back for whose
-	// batches are stuck at the exporter, and roundPace how much longer each other one
-	// that comes within that time: about in their order, and few at a time.
+	// roundTime is for how long a job is given back at least whose MetricsExporter's
+	// batches are stuck at the exporter, and roundPace how far those of one consumer are
+	// apart when they come again: the server delivers them before any new job, which
+	// would wait for ever behind more of them than can be looked at.
 	roundTime = 15 * time.Second
 	roundPace = 50 * time.Millisecond
 )
 
 var errStuck = errors.New("the exporter does not take the batches that the MetricsExporter has waiting")
 
-// rounds says for how long jobs are given back that wait for something else than
-// their turn.
+// rounds says for how long the jobs of one consumer are given back that wait for
+// something else than their turn.
 type rounds struct {
-	mu  sync.Mutex
 	now func() time.Time
-	of  map[string]*round
+
+	mu   sync.Mutex
+	last time.Time // when the last of them comes again
 }
 
-// round is the jobs of one MetricsExporter and lane that were given back since it began.
-type round struct {
-	began time.Time
-	jobs  int
-}
-
-func newRounds(now func() time.Time) *rounds { return &rounds{now: now, of: map[string]*round{}} }
-
-// next returns for how long another job is given back.
-func (r *rounds) next(key string) time.Duration {
+// next returns for how long another job is given back: it comes after all those before.
+func (r *rounds) next() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	e := r.of[key]
-	if e == nil || now.Sub(e.began) >= roundTime {
-		for key, e := range r.of {
-			if now.Sub(e.began) >= roundTime {
-				delete(r.of, key)
-			}
-		}
-		e = &round{began: now}
-		r.of[key] = e
+	at := now.Add(roundTime)
+	if next := r.last.Add(roundPace); next.After(at) {
+		at = next
 	}
-	e.jobs++
-	return roundTime + time.Duration(e.jobs-1)*roundPace
+	r.last = at
+	return at.Sub(now)
 }

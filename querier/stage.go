@@ -53,7 +53,6 @@ type Config struct {
 type Stage struct {
 	cfg      Config
 	clusters []*clusterState
-	rounds   *rounds
 }
 
 // clusterState is a cluster as the consumers of its jobs share it.
@@ -79,7 +78,7 @@ func New(cfg Config) (*Stage, error) {
 		cfg.Now = time.Now
 	}
 	cfg.Logger = cfg.Logger.With("stage", string(schemas.Querier))
-	s := &Stage{cfg: cfg, rounds: newRounds(cfg.Now)}
+	s := &Stage{cfg: cfg}
 	for _, k := range cfg.Clusters {
 		client, err := NewClient(ClientConfig{Cluster: k, LabelParameters: cfg.LabelParameters,
 			Version: cfg.Version, Transport: cfg.Transport, Now: cfg.Now})
@@ -104,7 +103,7 @@ func (s *Stage) Run(ctx context.Context) (err error) {
 	for _, c := range s.clusters {
 		for _, exporter := range s.cfg.Exporters {
 			for _, lane := range schemas.Lanes {
-				w := &worker{stage: s, cluster: c, exporter: exporter, lane: lane}
+				w := &worker{stage: s, cluster: c, exporter: exporter, lane: lane, rounds: rounds{now: s.cfg.Now}}
 				g.Go(func() error { return s.cfg.Pipe.Consume(ctx, w.consumer()) })
 			}
 		}

@@ -3,9 +3,12 @@ package pipe
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"sort"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
@@ -40,4 +43,34 @@ func (p *Pipe) ExporterStates(ctx context.Context) ([]schemas.ExporterState, err
 		return schemas.ExporterStateKey(states[i].Exporter, states[i].Sender) < schemas.ExporterStateKey(states[j].Exporter, states[j].Sender)
 	})
 	return states, err
+}
+
+// ExporterStatesOf returns what the senders say of one exporter. It is for those who ask
+// often: a single request.
+func (p *Pipe) ExporterStatesOf(ctx context.Context, exporter string) ([]schemas.ExporterState, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	entries, err := jetstreamext.GetLastMsgsFor(ctx, p.JS, "KV_"+exportersBucket.name,
+		[]string{"$KV." + exportersBucket.name + "." + schemas.Token(exporter) + ".*"})
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", exportersBucket.name, err)
+	}
+	var states []schemas.ExporterState
+	for m, err := range entries {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", exportersBucket.name, err)
+		}
+		if m.Header.Get("KV-Operation") != "" {
+			continue // removed
+		}
+		var s schemas.ExporterState
+		if err := json.Unmarshal(m.Data, &s); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Subject, err)
+		}
+		states = append(states, s)
+	}
+	return states, nil
 }

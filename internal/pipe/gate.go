@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
@@ -39,7 +40,7 @@ const (
 // other MetricsExporters hold up the windows of their own.
 type Gate struct {
 	backlog func(ctx context.Context, exporter string) (Backlog, error)
-	stuck   *stuck
+	states  func(ctx context.Context, exporter string) ([]schemas.ExporterState, error)
 	log     *slog.Logger
 	now     func() time.Time
 	space   *space
@@ -56,18 +57,19 @@ type gateKey struct {
 // a request: a stream that gives no answer must hold up nobody else.
 type gate struct {
 	mark uint64
+	// held are the MetricsExporters whose windows wait though the gate is open. It is
+	// apart from the lock: a job that was fetched is not to wait for a request.
+	held atomic.Pointer[map[string]bool]
 
-	mu     sync.Mutex
-	closed bool
-	asked  time.Time
-	stuck  stuckOf
-	full   bool // what waits, stuck or not, is beyond the mark
+	mu       sync.Mutex
+	closed   bool
+	answered time.Time
+	stuck    stuck
 }
 
 // NewGate returns a Gate over the high-water marks of exporters, in bytes.
 func (p *Pipe) NewGate(exporters []ExporterStream) *Gate {
-	g := &Gate{backlog: p.Backlog, log: p.log, now: time.Now, space: p.space, gates: map[gateKey]*gate{},
-		stuck: &stuck{states: p.ExporterStates, now: time.Now}}
+	g := &Gate{backlog: p.Backlog, states: p.ExporterStatesOf, log: p.log, now: time.Now, space: p.space, gates: map[gateKey]*gate{}}
 	for _, e := range exporters {
 		for _, lane := range schemas.Lanes {
 			g.gates[gateKey{e.Name, lane}] = &gate{mark: uint64(max(e.MaxBacklogBytes, 0))}
@@ -77,15 +79,14 @@ func (p *Pipe) NewGate(exporters []ExporterStream) *Gate {
 }
 
 // Takes says whether there is room for another window of one MetricsExporter, given as
-// namespace/name, as of when Open was last asked about the exporter and lane.
+// namespace/name, as of when Open was last answered about the exporter and lane.
 func (g *Gate) Takes(exporter string, lane schemas.Lane, metricsExporter string) bool {
 	e, ok := g.gates[gateKey{exporter, lane}]
 	if !ok {
 		return true
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return !e.stuck.whose[metricsExporter] || !e.full && !e.stuck.full(e.mark)
+	held := e.held.Load()
+	return held == nil || !(*held)[metricsExporter]
 }
 
 // Open says whether the exporter has room for a window of the lane, and the disk. When the backlog cannot be
@@ -100,12 +101,14 @@ func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) boo
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := g.now()
-	if now.Sub(e.asked) < gateAge {
+	if g.now().Sub(e.answered) < gateAge {
 		return !e.closed
 	}
 	b, err := g.backlog(ctx, exporter)
-	e.asked = now
+	if err == nil {
+		e.learn(ctx, g, exporter, b)
+	}
+	e.answered = g.now() // those who waited for it need not ask again, however long it took
 	if err != nil {
 		return !e.closed
 	}
@@ -116,10 +119,6 @@ func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) boo
 	windows := b.Windows
 	if lane == schemas.LaneLive {
 		windows = b.LiveWindows
-	}
-	e.stuck, e.full = stuckOf{}, b.Bytes >= e.mark
-	if b.Messages > 0 {
-		e.stuck = g.stuck.get(ctx, exporter)
 	}
 	bytes := e.stuck.without(b)
 	closed := bytes*100 > e.mark*share || bytes >= e.mark || b.Bytes*100 > e.mark*gateMost ||
@@ -134,4 +133,20 @@ func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) boo
 		}
 	}
 	return !e.closed
+}
+
+// learn finds out what of a backlog is stuck, and with that whose windows wait. When it
+// cannot be known the last answer stands.
+func (e *gate) learn(ctx context.Context, g *Gate, exporter string, b Backlog) {
+	if b.Bytes*100 < e.mark*stuckMatters && b.Messages < maxStuckBatches {
+		e.stuck = stuck{}
+	} else if states, err := g.states(ctx, exporter); err == nil {
+		e.stuck = sumStuck(states)
+	}
+	if b.Bytes >= e.mark || e.stuck.full(e.mark) {
+		held := e.stuck.whose
+		e.held.Store(&held)
+	} else {
+		e.held.Store(nil)
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +23,8 @@ func TestGate(t *testing.T) {
 	var unknown error
 	clock := func() time.Time { return now }
 	g := &Gate{log: slog.New(slog.DiscardHandler), now: clock,
-		stuck: &stuck{now: clock, states: func(context.Context) ([]schemas.ExporterState, error) { return states, unknown }},
-		gates: map[gateKey]*gate{{"prom", schemas.LaneLive}: {mark: 1000}, {"prom", schemas.LaneBackfill}: {mark: 1000}},
+		states: func(context.Context, string) ([]schemas.ExporterState, error) { return states, unknown },
+		gates:  map[gateKey]*gate{{"prom", schemas.LaneLive}: {mark: 1000}, {"prom", schemas.LaneBackfill}: {mark: 1000}},
 		backlog: func(context.Context, string) (Backlog, error) {
 			asked++
 			return backlog, failure
@@ -66,9 +68,7 @@ func TestGate(t *testing.T) {
 	// What the endpoint does not take of one MetricsExporter is nobody else's affair.
 	backlog = Backlog{Messages: 100}
 	held := func(batches int, bytes uint64, key string) {
-		states = []schemas.ExporterState{{Exporter: "prom", Stuck: []schemas.Stuck{{MetricsExporter: key, Batches: batches, Bytes: bytes}}},
-			{Exporter: "other", Stuck: []schemas.Stuck{{MetricsExporter: "test/good", Batches: 1, Bytes: 1 << 40}}}}
-		now = now.Add(stuckAge)
+		states = []schemas.ExporterState{{Exporter: "prom", Stuck: []schemas.Stuck{{MetricsExporter: key, Batches: batches, Bytes: bytes}}}}
 	}
 	takes := func(key string) bool { return g.Takes("prom", schemas.LaneLive, key) }
 	held(60, 499, "test/bad")
@@ -90,27 +90,38 @@ func TestGate(t *testing.T) {
 	require.False(t, takes("test/bad"), "a lane has only so many places")
 	unknown = errors.New("no answer")
 	held(0, 0, "test/good")
-	require.True(t, open(0))
+	require.True(t, open(300))
 	require.False(t, takes("test/bad"), "without an answer the last one stands")
-	failure, states, unknown = nil, nil, nil
-	now = now.Add(stuckAge)
-	require.True(t, open(0))
-	require.True(t, takes("test/bad"))
+	require.True(t, open(249))
+	require.True(t, takes("test/bad"), "nobody asks where there is so much room")
 }
 
-// While one asks what is stuck, others have the last answer.
-func TestStuckAsks(t *testing.T) {
-	asked, answer := make(chan struct{}), make(chan struct{})
-	s := &stuck{now: time.Now, states: func(context.Context) ([]schemas.ExporterState, error) {
-		close(asked)
-		<-answer
-		return []schemas.ExporterState{{Exporter: "prom", Stuck: []schemas.Stuck{{MetricsExporter: "test/bad", Batches: 1}}}}, nil
-	}}
-	done := make(chan stuckOf)
-	go func() { done <- s.get(t.Context(), "prom") }()
-	<-asked
-	require.Zero(t, s.get(t.Context(), "prom").batches)
+// An answer that is long in coming is one for all who waited, and fetched jobs do not wait.
+func TestGateSlow(t *testing.T) {
+	var now atomic.Int64
+	var asked atomic.Int32
+	answer := make(chan struct{})
+	g := &Gate{log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.Unix(0, now.Load()) },
+		gates: map[gateKey]*gate{{"prom", schemas.LaneLive}: {mark: 1000}},
+		states: func(context.Context, string) ([]schemas.ExporterState, error) {
+			return []schemas.ExporterState{{Stuck: []schemas.Stuck{{MetricsExporter: "test/bad", Batches: 1, Bytes: 700}}}}, nil
+		},
+		backlog: func(context.Context, string) (Backlog, error) {
+			asked.Add(1)
+			<-answer
+			now.Add(int64(2 * gateAge))
+			return Backlog{Messages: 1, Bytes: 700}, nil
+		}}
+	takes := func() bool { return g.Takes("prom", schemas.LaneLive, "test/bad") }
+	now.Store(int64(time.Hour))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { g.Open(t.Context(), "prom", schemas.LaneLive) })
+	}
+	require.Eventually(t, func() bool { return asked.Load() == 1 }, time.Minute, time.Millisecond)
+	require.True(t, takes(), "nothing is known")
 	close(answer)
-	require.EqualValues(t, 1, (<-done).batches)
-	require.EqualValues(t, 1, s.get(t.Context(), "prom").batches)
+	all.Wait()
+	require.EqualValues(t, 1, asked.Load())
+	require.False(t, takes())
 }
