@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -77,8 +78,15 @@ func (d *Delivered) remove(ctx context.Context, st *otlpState, n uint64, before 
 			}
 		}
 	})
-	if err == nil && len(old) > 0 {
-		d.above(old[len(old)-1].sequence + 1)
+	if err != nil {
+		return err
 	}
-	return err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// Others may have been added meanwhile, also among these.
+	d.list = slices.DeleteFunc(d.list, func(b deliveredBatch) bool {
+		_, removed := slices.BinarySearchFunc(old, b.sequence, func(o deliveredBatch, sequence uint64) int { return cmp.Compare(o.sequence, sequence) })
+		return removed
+	})
+	return nil
 }
