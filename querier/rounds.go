@@ -9,8 +9,8 @@ import (
 const (
 	// roundTime is for how long a job is given back at least whose MetricsExporter's
 	// batches are stuck at the exporter, and roundPace how far those of one consumer are
-	// apart when they come again: the server delivers them before any new job, which
-	// would wait for ever behind more of them than can be looked at.
+	// apart on average when they come again: the server delivers them before any new
+	// job, which would wait for ever behind more of them than can be looked at.
 	roundTime = 15 * time.Second
 	roundPace = 50 * time.Millisecond
 )
@@ -23,18 +23,26 @@ type rounds struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	last time.Time // when the last of them comes again
+	last map[string]time.Time // when the last one comes again, by MetricsExporter
 }
 
-// next returns for how long another job is given back: it comes after all those before.
-func (r *rounds) next() time.Duration {
+func newRounds(now func() time.Time) *rounds { return &rounds{now: now, last: map[string]time.Time{}} }
+
+// next returns for how long another job of a MetricsExporter is given back: it comes after
+// all those before. A long row of one does not make those of another late.
+func (r *rounds) next(key string) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	at := now.Add(roundTime)
-	if next := r.last.Add(roundPace); next.After(at) {
-		at = next
+	for k, last := range r.last {
+		if last.Before(now) {
+			delete(r.last, k)
+		}
 	}
-	r.last = at
-	return at.Sub(now)
+	last, at := r.last[key], now.Add(roundTime)
+	r.last[key] = at
+	if next := last.Add(roundPace * time.Duration(len(r.last))); next.After(at) {
+		r.last[key] = next
+	}
+	return r.last[key].Sub(now)
 }

@@ -103,7 +103,7 @@ func (s *Stage) Run(ctx context.Context) (err error) {
 	for _, c := range s.clusters {
 		for _, exporter := range s.cfg.Exporters {
 			for _, lane := range schemas.Lanes {
-				w := &worker{stage: s, cluster: c, exporter: exporter, lane: lane, rounds: rounds{now: s.cfg.Now}}
+				w := &worker{stage: s, cluster: c, exporter: exporter, lane: lane, rounds: newRounds(s.cfg.Now)}
 				g.Go(func() error { return s.cfg.Pipe.Consume(ctx, w.consumer()) })
 			}
 		}

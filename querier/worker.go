@@ -29,7 +29,7 @@ type worker struct {
 	cluster  *clusterState
 	exporter string
 	lane     schemas.Lane
-	rounds   rounds
+	rounds   *rounds
 }
 
 // handle runs one window job.
@@ -45,7 +45,7 @@ func (w *worker) handle(ctx context.Context, m *pipe.Message) (failure error) {
 	// By lane: a replay of a MetricsExporter must not take the turns of its live windows.
 	turn := key + " " + job.Lane
 	if takes := w.stage.cfg.Takes; takes != nil && !takes(w.exporter, w.lane, key) {
-		return pipe.Later(errStuck, w.rounds.next())
+		return pipe.Later(errStuck, w.rounds.next(key))
 	}
 	leave, err := w.cluster.shares.join(ctx, turn, m.Attempt)
 	if err != nil {

@@ -17,7 +17,7 @@ func ExporterStateKey(exporter, sender string) string { return Token(exporter) +
 const (
 	ExporterDown       = "down"       // the endpoint takes no batches
 	ExporterRecovering = "recovering" // it takes them again, and is given more and more
-	ExporterUp         = "up"         // it takes them, but not those of ExporterState.Stuck
+	ExporterUp         = "up"         // it takes them, but not those of ExporterState.Stuck; or the sender has ended
 )
 
 // ExporterState is what a sender knows of an exporter whose endpoint does not take
@@ -36,7 +36,7 @@ type ExporterState struct {
 	// Next is when a down endpoint is tried again.
 	Next time.Time `json:"next,omitzero"`
 	// Stuck are the MetricsExporters whose batches fail while those of others are
-	// accepted, those with the most bytes first.
+	// accepted, those with the most bytes first. Of one that is down it is as before.
 	Stuck []Stuck `json:"stuck,omitempty"`
 }
 
@@ -45,7 +45,8 @@ type ExporterState struct {
 type Stuck struct {
 	// MetricsExporter is its namespace and name, with a slash between.
 	MetricsExporter string `json:"metricsExporter"`
-	// Batches and Bytes are how much of it the sender has seen waiting.
+	// Batches and Bytes are how much of it the sender has seen waiting; 0 when the
+	// sender has ended.
 	Batches int    `json:"batches"`
 	Bytes   uint64 `json:"bytes"`
 	// Since is when the first of them failed.

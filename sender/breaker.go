@@ -115,7 +115,7 @@ type breaker struct {
 	doubted   map[schemas.Lane]int // turns that use a worker of workersOfDoubted
 	lines     map[lineKey]*line
 	served    map[string]struct{}      // MetricsExporters of which a batch was accepted
-	proven    map[string]schemas.Stuck // those that failed while others were accepted, and what waits of them
+	proven    map[string]schemas.Stuck // those that failed while others were accepted, until one of theirs is, and what waits of them
 
 	// What is known of the endpoint by batches that it had not seen before.
 	debuts   map[string]*debuts

@@ -82,9 +82,8 @@ func New(cfg Config) (*Stage, error) {
 			return nil, fmt.Errorf("exporter %q: %w", e.Name, err)
 		}
 		w := newWatch(s, e, self)
-		b := newBreaker(e.MaxBackoff, cfg.Now, w.changed)
-		w.stuck, w.inherit = b.stuck, b.inherit
-		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: b,
+		w.breaker = newBreaker(e.MaxBackoff, cfg.Now, w.changed)
+		s.endpoints = append(s.endpoints, &endpoint{Exporter: e, client: c, watch: w, breaker: w.breaker,
 			delivered: &pipe.Delivered{}})
 	}
 	return s, nil

@@ -13,34 +13,38 @@ const maxTold = 100
 
 // stuck returns whose batches fail while those of others are accepted, as far as
 // this process has them waiting, those with the most bytes first. They may not fill
-// the exporter's backlog, so the queriers have to know. In an outage, which may also be
-// that others have sent nothing for long, it is as before: few batches are fetched, so
-// hardly anything can be found out.
+// the exporter's backlog, so the queriers have to know.
+//
+// In an outage, which may also be that others have sent nothing for long, and until it is
+// over it is those of whom it was proven before, and no less of them than there was:
+// few batches are fetched then, so hardly anything can be found out.
 func (b *breaker) stuck() []schemas.Stuck {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of := b.failing()
-	if b.phase == phaseDown && !b.lone() {
-		for key := range of {
-			if _, ok := b.proven[key]; !ok {
-				delete(of, key)
-			}
+	outage := b.phase == phaseDown && !b.lone()
+	maps.DeleteFunc(of, func(key string, _ schemas.Stuck) bool {
+		_, proven := b.proven[key]
+		return !proven && (outage || !b.serves(key))
+	})
+	for key, was := range b.proven {
+		if now := of[key]; b.phase != phaseUp && now.Bytes < was.Bytes {
+			of[key] = was
 		}
-		for key, was := range b.proven {
-			if s, ok := of[key]; was.Batches > 0 && (!ok || s.Bytes < was.Bytes) {
-				of[key] = was
-			}
-		}
-	} else {
-		maps.DeleteFunc(of, func(key string, _ schemas.Stuck) bool {
-			_, ok := b.proven[key]
-			return !ok && !b.serves(key)
-		})
-		for key := range b.proven {
-			b.proven[key] = of[key]
-		}
-		maps.Copy(b.proven, of)
 	}
+	for key, now := range of {
+		if s := b.suspects[key]; s != nil && s.since < b.successes { // others were accepted since
+			b.proven[key] = now
+		}
+	}
+	for key := range b.proven {
+		b.proven[key] = of[key]
+	}
+	return mostFirst(of)
+}
+
+// mostFirst sorts what is stuck, and leaves out what is beyond maxTold.
+func mostFirst(of map[string]schemas.Stuck) []schemas.Stuck {
 	list := make([]schemas.Stuck, 0, len(of))
 	for _, key := range slices.Sorted(maps.Keys(of)) {
 		list = append(list, of[key])
@@ -49,14 +53,28 @@ func (b *breaker) stuck() []schemas.Stuck {
 	return list[:min(len(list), maxTold)]
 }
 
-// inherit takes over that a MetricsExporter's batches were stuck for another process, or for the one
-// before: this one may have to wait long until a batch of others is accepted.
+// inherit takes over from another process, or from the one before, that it was proven of
+// a MetricsExporter: this one may have to wait long until a batch of others is accepted.
 func (b *breaker) inherit(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.proven[key]; !ok {
+	_, proven := b.proven[key]
+	_, mended := b.served[key]
+	if !proven && !mended {
 		b.proven[key] = schemas.Stuck{}
 	}
+}
+
+// bequeath returns of whom it is proven, for inherit, without what waits of them.
+func (b *breaker) bequeath() []schemas.Stuck {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	of := map[string]schemas.Stuck{}
+	for key, s := range b.proven {
+		s.MetricsExporter, s.Batches, s.Bytes = key, 0, 0
+		of[key] = s
+	}
+	return mostFirst(of)
 }
 
 // failing returns whose batches fail one after the other, and what they have waiting.

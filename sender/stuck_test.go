@@ -142,6 +142,9 @@ func TestStuck(t *testing.T) {
 			require.Equal(t, "test/bad", list[0].MetricsExporter)
 			w.with(func() { w.suspects["test/mended"].failures = failuresToDoubt })
 			require.Equal(t, list, w.stuck(), "of what was mended it may be the outage")
+			w.inherit("test/mended")
+			require.Equal(t, list, w.stuck(), "this process knows better")
+			require.Len(t, w.bequeath(), 1)
 		})
 	})
 	t.Run("OKGone", func(t *testing.T) {
@@ -160,6 +163,42 @@ func TestStuck(t *testing.T) {
 			}
 			require.Equal(t, phaseDown, w.phase)
 			require.Empty(t, w.stuck(), "what it was long ago says nothing")
+		})
+	})
+	t.Run("OKOutageBeginsWithOne", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/good", nil, 1)
+			w.send("test/first", errDown, 2, 3, 4)
+			require.Len(t, w.stuck(), 1, "others were accepted once")
+			w.send("test/first", errDown, upTo(5, 30)...)
+			require.True(t, w.lone())
+			require.Len(t, w.stuck(), 1, "as far as anybody knows")
+			w.send("test/good", errDown, upTo(31, 60)...)
+			require.Empty(t, w.stuck(), "now it is known better")
+			require.Empty(t, w.bequeath())
+		})
+	})
+	t.Run("OKRecovering", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t)
+			w.send("test/bad", errDown, 1, 2, 3)
+			w.send("test/good", nil, 4)
+			w.send("test/bad", errDown, upTo(5, 60)...)
+			before := w.stuck()
+			require.Len(t, before, 1)
+			time.Sleep(vouches + time.Minute)
+			w.send("test/new", errDown, upTo(61, 70)...)
+			w.send("test/good", errDown, upTo(71, 80)...)
+			require.False(t, w.lone())
+			time.Sleep(2 * asideMost) // what was given back is not fetched, and forgotten
+			require.Equal(t, before, w.stuck())
+			time.Sleep(time.Minute)
+			for _, turn := range w.take() {
+				w.done(turn, nil)
+			}
+			require.Equal(t, phaseRecovering, w.phase)
+			require.Equal(t, before, w.stuck(), "it has not been fetched again")
 		})
 	})
 }

@@ -30,8 +30,7 @@ type watch struct {
 	s        *Stage
 	exporter string
 	sender   string
-	stuck    func() []schemas.Stuck
-	inherit  func(metricsExporter string)
+	breaker  *breaker
 
 	mu     sync.Mutex
 	latest transition
@@ -69,7 +68,8 @@ func (w *watch) changed(t transition) {
 
 // run makes transitions known until ctx ends.
 func (w *watch) run(ctx context.Context) {
-	w.takeOver(ctx)
+	// What is said before is forgotten after that time.
+	learned, until := w.takeOver(ctx), time.Now().Add(schemas.ExporterStateTTL)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -79,6 +79,9 @@ func (w *watch) run(ctx context.Context) {
 			return
 		case <-w.news:
 		case <-tick.C:
+			if !learned && time.Now().Before(until) {
+				learned = w.takeOver(ctx)
+			}
 		}
 		w.tell(ctx)
 	}
@@ -105,7 +108,7 @@ func (w *watch) tell(ctx context.Context) {
 
 // state returns what is to be known; zero when there is nothing to tell.
 func (w *watch) state(t transition) schemas.ExporterState {
-	s := schemas.ExporterState{Exporter: w.exporter, Sender: w.sender, State: schemas.ExporterUp, Stuck: w.stuck()}
+	s := schemas.ExporterState{Exporter: w.exporter, Sender: w.sender, State: schemas.ExporterUp, Stuck: w.breaker.stuck()}
 	switch {
 	case t.phase == phaseDown || t.phase == phaseRecovering:
 		s.State, s.Since, s.Reason, s.Next = string(t.phase), t.since, t.reason, t.next
@@ -136,33 +139,25 @@ func (w *watch) publish(ctx context.Context, s schemas.ExporterState, log *slog.
 	w.told, w.toldAt = s, time.Now()
 }
 
-// takeOver learns from what other processes say, and the one before said.
-func (w *watch) takeOver(ctx context.Context) {
+// takeOver learns from what other processes say, and the one before said. It returns
+// whether that could be known.
+func (w *watch) takeOver(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, publicTime)
 	defer cancel()
-	states, err := w.s.Pipe.ExporterStates(ctx)
-	if err != nil {
-		w.s.Logger.Debug("could not learn the exporter's state", "exporter", w.exporter, "error", err)
-	}
+	states, err := w.s.Pipe.ExporterStatesOf(ctx, w.exporter)
 	for _, s := range states {
-		if s.Exporter != w.exporter {
-			continue
-		}
 		for _, stuck := range s.Stuck {
-			w.inherit(stuck.MetricsExporter)
+			w.breaker.inherit(stuck.MetricsExporter)
 		}
 	}
+	return err == nil
 }
 
 // withdraw takes back what this process said: it knows nothing any more, but whose
 // batches the next process will find stuck.
 func (w *watch) withdraw(ctx context.Context) {
-	last := schemas.ExporterState{Exporter: w.exporter, Sender: w.sender, State: schemas.ExporterUp}
-	for _, s := range w.stuck() {
-		s.Batches, s.Bytes = 0, 0
-		last.Stuck = append(last.Stuck, s)
-	}
-	if last.Stuck == nil {
+	last := schemas.ExporterState{Exporter: w.exporter, Sender: w.sender, State: schemas.ExporterUp, Stuck: w.breaker.bequeath()}
+	if len(last.Stuck) == 0 {
 		last = schemas.ExporterState{}
 	}
 	w.publish(ctx, last, w.s.Logger)

@@ -70,12 +70,12 @@ func (n statusNotes) write(out io.Writer) error {
 			fmt.Fprintf(&b, "exporter %s is %s since %s, by %s: %s\n", s.Exporter, s.State, timestamp(s.Since), s.Sender, s.Reason)
 		}
 		for _, k := range s.Stuck {
-			waiting := ""
-			if k.Batches > 0 { // else it is what a sender that has ended left to the next
-				waiting = fmt.Sprintf("%d wait, %s: ", k.Batches, size(k.Bytes))
+			if k.Batches == 0 {
+				fmt.Fprintf(&b, "exporter %s did not take the batches of %s, by %s, which has ended\n", s.Exporter, k.MetricsExporter, s.Sender)
+				continue
 			}
-			fmt.Fprintf(&b, "exporter %s does not take the batches of %s since %s, by %s: %s%s\n", s.Exporter, k.MetricsExporter,
-				timestamp(k.Since), s.Sender, waiting, k.Reason)
+			fmt.Fprintf(&b, "exporter %s does not take the batches of %s since %s, by %s: %d wait, %s: %s\n", s.Exporter, k.MetricsExporter,
+				timestamp(k.Since), s.Sender, k.Batches, size(k.Bytes), k.Reason)
 		}
 	}
 	for _, r := range n.requests {

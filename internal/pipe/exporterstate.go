@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
@@ -34,8 +35,8 @@ func (p *Pipe) ClearExporterState(ctx context.Context, exporter, sender string) 
 	})
 }
 
-// ExporterStates returns the exporters that some sender cannot reach, by name and
-// sender.
+// ExporterStates returns the exporters that some sender cannot reach, or that do not take
+// everybody's batches, by name and sender.
 func (p *Pipe) ExporterStates(ctx context.Context) ([]schemas.ExporterState, error) {
 	var states []schemas.ExporterState
 	err := eachEntry(ctx, p, exportersBucket, func(s schemas.ExporterState) { states = append(states, s) })
@@ -45,32 +46,42 @@ func (p *Pipe) ExporterStates(ctx context.Context) ([]schemas.ExporterState, err
 	return states, err
 }
 
+// statesTime bounds ExporterStatesOf.
+const statesTime = 2 * time.Second
+
 // ExporterStatesOf returns what the senders say of one exporter. It is for those who ask
-// often: a single request.
+// often: a single request, and an error after 2 s, or while no sender has said anything
+// of any exporter.
 func (p *Pipe) ExporterStatesOf(ctx context.Context, exporter string) ([]schemas.ExporterState, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	ctx, cancel := context.WithTimeout(ctx, statesTime)
 	defer cancel()
+	fail := func(err error) error { return fmt.Errorf("bucket %s: %w", exportersBucket.name, err) }
 	entries, err := jetstreamext.GetLastMsgsFor(ctx, p.JS, "KV_"+exportersBucket.name,
 		[]string{"$KV." + exportersBucket.name + "." + schemas.Token(exporter) + ".*"})
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", exportersBucket.name, err)
+		return nil, fail(err)
 	}
 	var states []schemas.ExporterState
+	got := 0
 	for m, err := range entries {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
+		if got == 0 && errors.Is(err, jetstreamext.ErrNoMessages) {
+			return nil, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("bucket %s: %w", exportersBucket.name, err)
+			return nil, fail(err)
 		}
+		got++
 		if m.Header.Get("KV-Operation") != "" {
 			continue // removed
 		}
 		var s schemas.ExporterState
 		if err := json.Unmarshal(m.Data, &s); err != nil {
-			return nil, fmt.Errorf("%s: %w", m.Subject, err)
+			return nil, fail(fmt.Errorf("%s: %w", m.Subject, err))
 		}
 		states = append(states, s)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fail(err) // the iterator ends without saying why
 	}
 	return states, nil
 }

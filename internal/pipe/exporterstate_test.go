@@ -1,7 +1,9 @@
 package pipe_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,4 +38,15 @@ func TestExporterStates(t *testing.T) {
 	all, err = p.ExporterStates(t.Context())
 	require.NoError(t, err)
 	require.ElementsMatch(t, []schemas.ExporterState{b, other}, all)
+}
+
+// A server that says nothing does not say that nothing is stuck.
+func TestExporterStatesSilent(t *testing.T) {
+	p := pipetest.MustOpen(t, "prom")
+	sub, err := p.JS.Conn().SubscribeSync("$JS.API.DIRECT.GET.KV_k2o_exporters")
+	require.NoError(t, err)
+	_, err = p.ExporterStatesOf(t.Context(), "prom")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = sub.NextMsg(time.Minute)
+	require.NoError(t, err, "it was asked")
 }

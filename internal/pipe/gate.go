@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// gateAge is how long an answer about a backlog is good for, and with that how
-	// long windows are still queried when the mark is passed: what small ones make in
+	// gateAge is how long an answer about a backlog is good for when it has come, and with
+	// that about how long windows are still queried when the mark is passed: what small ones make in
 	// a second would fill the rest of a stream of a few MiB.
 	gateAge = 250 * time.Millisecond
 
@@ -138,7 +138,7 @@ func (g *Gate) Open(ctx context.Context, exporter string, lane schemas.Lane) boo
 // learn finds out what of a backlog is stuck, and with that whose windows wait. When it
 // cannot be known the last answer stands.
 func (e *gate) learn(ctx context.Context, g *Gate, exporter string, b Backlog) {
-	if b.Bytes*100 < e.mark*stuckMatters && b.Messages < maxStuckBatches {
+	if !stuckMatters(b.Messages, e.mark) {
 		e.stuck = stuck{}
 	} else if states, err := g.states(ctx, exporter); err == nil {
 		e.stuck = sumStuck(states)

@@ -10,10 +10,6 @@ const (
 	// maxStuckBatches is how many of their batches may wait: half of what a sender's lane may
 	// have unacked before it gets nothing more.
 	maxStuckBatches = 25_000
-
-	// stuckMatters is the share of the mark, in percent, below which it makes no
-	// difference what of a backlog is stuck, unless it is very many batches.
-	stuckMatters = 25
 )
 
 // stuck is what an exporter does not take.
@@ -23,17 +19,26 @@ type stuck struct {
 	whose   map[string]bool // MetricsExporters, as namespace/name
 }
 
-// sumStuck adds up what the senders of one exporter tell.
+// sumStuck adds up what the senders of one exporter tell. Of those that have ended nothing waits.
 func sumStuck(states []schemas.ExporterState) stuck {
 	sum := stuck{whose: map[string]bool{}}
 	for _, state := range states {
 		for _, s := range state.Stuck {
+			if s.Batches == 0 {
+				continue
+			}
 			sum.batches += uint64(max(s.Batches, 0))
 			sum.bytes += s.Bytes
 			sum.whose[s.MetricsExporter] = true
 		}
 	}
 	return sum
+}
+
+// stuckMatters says whether so many batches, however large, can be a quarter of the mark, or
+// far too many. Below that it makes no difference what of them is stuck.
+func stuckMatters(batches, mark uint64) bool {
+	return batches*schemas.MaxMessageBytes >= mark/4 || batches >= maxStuckBatches
 }
 
 // full says whether there is no more room for what is stuck.
