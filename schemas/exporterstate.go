@@ -49,8 +49,8 @@ type Stuck struct {
 	// sender has ended.
 	Batches int    `json:"batches"`
 	Bytes   uint64 `json:"bytes"`
-	// Since is when the first of them failed.
-	Since time.Time `json:"since"`
+	// Since is when the first of them failed; zero when the sender has ended.
+	Since time.Time `json:"since,omitzero"`
 	// Reason is the last error.
 	Reason string `json:"reason,omitempty"`
 }

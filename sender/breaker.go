@@ -114,8 +114,8 @@ type breaker struct {
 	suspects  map[string]*suspect
 	doubted   map[schemas.Lane]int // turns that use a worker of workersOfDoubted
 	lines     map[lineKey]*line
-	served    map[string]struct{}      // MetricsExporters of which a batch was accepted
-	proven    map[string]schemas.Stuck // those that failed while others were accepted, until one of theirs is, and what waits of them
+	served    map[string]struct{} // MetricsExporters of which a batch was accepted
+	proven    map[string]proof    // those that failed while others were accepted, until one of theirs is
 
 	// What is known of the endpoint by batches that it had not seen before.
 	debuts   map[string]*debuts
@@ -147,7 +147,7 @@ type transition struct {
 func newBreaker(maxBackoff time.Duration, now func() time.Time, changed func(transition)) *breaker {
 	b := &breaker{maxBackoff: maxBackoff, changed: changed, phase: phaseUp, limit: maxRequests, open: make(chan struct{}), isOpen: true,
 		blamed: map[string]bool{}, suspects: map[string]*suspect{}, doubted: map[schemas.Lane]int{}, lines: map[lineKey]*line{}, served: map[string]struct{}{},
-		proven: map[string]schemas.Stuck{},
+		proven: map[string]proof{},
 		debuts: map[string]*debuts{}, now: now, tried: map[schemas.Lane]uint64{}, turns: map[lineKey]*turns{}}
 	close(b.open)
 	return b

@@ -4,12 +4,20 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
 // maxTold is how many MetricsExporters a process tells of at a time.
 const maxTold = 100
+
+// proof is what is known of a MetricsExporter whose batches failed while those of others
+// were accepted.
+type proof struct {
+	schemas.Stuck           // what waits of it
+	seen          time.Time // when some of that last was
+}
 
 // stuck returns whose batches fail while those of others are accepted, as far as
 // this process has them waiting, those with the most bytes first. They may not fill
@@ -27,18 +35,24 @@ func (b *breaker) stuck() []schemas.Stuck {
 		_, proven := b.proven[key]
 		return !proven && (outage || !b.serves(key))
 	})
-	for key, was := range b.proven {
-		if now := of[key]; b.phase != phaseUp && now.Bytes < was.Bytes {
-			of[key] = was
+	now := time.Now()
+	for key, p := range b.proven {
+		if b.phase != phaseUp && of[key].Bytes < p.Bytes {
+			of[key] = p.Stuck
+		}
+		s, fails := of[key]
+		if fails || b.phase != phaseUp {
+			p.seen = now
+		}
+		b.proven[key] = proof{s, p.seen}
+		if now.Sub(p.seen) > asideMost+comeback { // nothing is left of it, or elsewhere
+			delete(b.proven, key)
 		}
 	}
-	for key, now := range of {
-		if s := b.suspects[key]; s != nil && s.since < b.successes { // others were accepted since
-			b.proven[key] = now
+	for key, s := range of {
+		if f := b.suspects[key]; f != nil && f.since < b.successes { // others were accepted since
+			b.proven[key] = proof{s, now}
 		}
-	}
-	for key := range b.proven {
-		b.proven[key] = of[key]
 	}
 	return mostFirst(of)
 }
@@ -61,7 +75,7 @@ func (b *breaker) inherit(key string) {
 	_, proven := b.proven[key]
 	_, mended := b.served[key]
 	if !proven && !mended {
-		b.proven[key] = schemas.Stuck{}
+		b.proven[key] = proof{seen: time.Now()}
 	}
 }
 
@@ -70,9 +84,8 @@ func (b *breaker) bequeath() []schemas.Stuck {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of := map[string]schemas.Stuck{}
-	for key, s := range b.proven {
-		s.MetricsExporter, s.Batches, s.Bytes = key, 0, 0
-		of[key] = s
+	for key := range b.proven {
+		of[key] = schemas.Stuck{MetricsExporter: key}
 	}
 	return mostFirst(of)
 }

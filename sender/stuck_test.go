@@ -157,6 +157,7 @@ func TestStuck(t *testing.T) {
 			time.Sleep(2 * asideMost) // another process has it
 			w.send("test/good", nil, 62)
 			require.Empty(t, w.stuck())
+			require.Empty(t, w.bequeath(), "nor is it handed on for ever")
 			for n := uint64(100); n < 140; n += 2 {
 				w.send("test/x", errDown, n)
 				w.send("test/y", errDown, n+1)
