@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,7 +76,7 @@ func (p *process) startLocked() error {
 		if p.held || p.cmd != cmd {
 			return
 		}
-		p.reasons = append(p.reasons, fmt.Sprintf("%s: %v: %s", p.name, err, lastLine(p.logPath)))
+		p.reasons = append(p.reasons, fmt.Sprintf("%s: %v: %s", p.name, err, lastWords(p.logPath)))
 		if err := p.startLocked(); err != nil {
 			p.reasons = append(p.reasons, err.Error())
 		}
@@ -137,9 +138,16 @@ func (p *process) endedByItself() []string {
 	return append([]string(nil), p.reasons...)
 }
 
-func lastLine(path string) string {
+// lastWords returns what a log ends with: its last line, or that of its last panic.
+func lastWords(path string) string {
 	text, _ := os.ReadFile(path)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	const stack = 60 // lines
+	for _, line := range slices.Backward(lines[max(0, len(lines)-stack):]) {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return line
+		}
+	}
 	return lines[len(lines)-1]
 }
 
