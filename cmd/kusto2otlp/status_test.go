@@ -215,7 +215,9 @@ func TestStatusRebuilt(t *testing.T) {
 		return err == nil && s.Watermark.After(before[len(before)-1].End)
 	}, time.Minute, 50*time.Millisecond)
 	after := windowsOf(t, l, "test/good", "--state", "exported")
-	require.Equal(t, before, after[:len(before)])
+	for _, w := range before { // between them are those that were exported late
+		require.Contains(t, after, w)
+	}
 }
 
 func TestCheckStatus(t *testing.T) {
