@@ -10,6 +10,16 @@ import (
 	"github.com/kusto2otlp/kusto2otlp/schemas"
 )
 
+// outage has batches of two MetricsExporters fail in turn, from a sequence on.
+func (w *ward) outage(t *testing.T, first uint64, one, other string) {
+	t.Helper()
+	for n := first; n < first+40; n += 2 {
+		w.send(one, errDown, n)
+		w.send(other, errDown, n+1)
+	}
+	require.Equal(t, phaseDown, w.phase)
+}
+
 func TestStuck(t *testing.T) {
 	t.Run("OKOneFails", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -75,11 +85,7 @@ func TestStuck(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWard(t)
 			w.send("test/good", nil, 1)
-			for n := uint64(2); n < 60; n += 2 {
-				w.send("test/bad", errDown, n)
-				w.send("test/good", errDown, n+1)
-			}
-			require.Equal(t, phaseDown, w.phase)
+			w.outage(t, 2, "test/bad", "test/good")
 			require.Empty(t, w.stuck(), "nobody's are accepted")
 		})
 	})
@@ -158,11 +164,7 @@ func TestStuck(t *testing.T) {
 			w.send("test/good", nil, 62)
 			require.Empty(t, w.stuck())
 			require.Empty(t, w.bequeath(), "nor is it handed on for ever")
-			for n := uint64(100); n < 140; n += 2 {
-				w.send("test/x", errDown, n)
-				w.send("test/y", errDown, n+1)
-			}
-			require.Equal(t, phaseDown, w.phase)
+			w.outage(t, 100, "test/x", "test/y")
 			require.Empty(t, w.stuck(), "what it was long ago says nothing")
 		})
 	})

@@ -71,8 +71,8 @@ func (p *Pipe) ExporterStatesOf(ctx context.Context, exporter string) ([]schemas
 			return nil, fail(err)
 		}
 		got++
-		if m.Header.Get("KV-Operation") != "" {
-			continue // removed
+		if Removed(m) {
+			continue
 		}
 		var s schemas.ExporterState
 		if err := json.Unmarshal(m.Data, &s); err != nil {

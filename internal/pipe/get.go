@@ -34,6 +34,10 @@ func (p *Pipe) Get(ctx context.Context, stream, subject string) (*jetstream.RawS
 	return msg, nil
 }
 
+// Removed says whether a message of a KV bucket is what stands in the place of a removed
+// entry.
+func Removed(m *jetstream.RawStreamMsg) bool { return m.Header.Get("KV-Operation") != "" }
+
 // GetRequest names a message of a stream, by its sequence, as the first from a sequence
 // on that is on a subject, or as the last on a subject.
 type GetRequest struct {

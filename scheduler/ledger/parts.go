@@ -58,8 +58,7 @@ func (b *bucket) value(ctx context.Context, key string) ([]byte, uint64, error) 
 		return nil, 0, fmt.Errorf("get %s: %w", key, err)
 	}
 	m, err := pipe.GetFromLeader(ctx, b.js, stream, pipe.GetRequest{LastBySubject: subjectPrefix + key})
-	// The header is on what somebody put in its place when deleting it.
-	if errors.Is(err, pipe.ErrNoMessage) || err == nil && m.Header.Get("KV-Operation") != "" {
+	if errors.Is(err, pipe.ErrNoMessage) || err == nil && pipe.Removed(m) {
 		return nil, 0, nil
 	}
 	if err != nil {
