@@ -39,10 +39,10 @@ func (r *rounds) next(key string) time.Duration {
 			delete(r.last, k)
 		}
 	}
-	last, at := r.last[key], now.Add(roundTime)
-	r.last[key] = at
-	if next := last.Add(roundPace * time.Duration(len(r.last))); next.After(at) {
-		r.last[key] = next
+	at := now.Add(roundTime)
+	if next := r.last[key].Add(roundPace * time.Duration(len(r.last))); next.After(at) {
+		at = next
 	}
-	return r.last[key].Sub(now)
+	r.last[key] = at
+	return at.Sub(now)
 }
